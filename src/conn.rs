@@ -1,0 +1,440 @@
+//! [`Conn`]: the state machine, a stream, and its deadlines. It moves bytes and decides nothing about them.
+
+use core::cell::RefCell;
+use core::future::poll_fn;
+use core::pin::Pin;
+use std::io;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use futures_lite::future;
+use futures_lite::io::{AsyncRead, AsyncWrite};
+
+use crate::error::{Error, Phase, Result};
+use crate::exchange::Exchange;
+use crate::limits::{Limits, READ, STARVED, TURNS};
+use crate::proto::head::Head;
+use crate::proto::http1::{Http1, Turn};
+use crate::proto::response::Response;
+use crate::seat::{Seat, Standing};
+use crate::server::{Server, Stage};
+
+/// What a connection runs on: TCP, a Unix socket, TLS, a pipe in memory. Implemented for whatever has the parts.
+pub trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Io for T {}
+
+thread_local! {
+    /// Where this thread's connections read to. What is not used at once is copied to the connection's own
+    /// buffer, so one that waits for its peer owns none.
+    static READ_BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ].into_boxed_slice());
+}
+
+/// One connection: requests come out one after the other, each to be answered before the next.
+///
+/// # Examples
+///
+/// ```
+/// # use tidings::{Conn, Limits, Response, Server};
+/// # smol::block_on(async {
+/// # let server = Server::new(Limits::DEFAULT);
+/// # let io = smol::io::AssertAsync::new(std::io::Cursor::new(b"GET / HTTP/1.0\r\n\r\n".to_vec()));
+/// let mut conn = Conn::new(io, &server);
+/// while let Some(ex) = conn.next().await? {
+///     let path = ex.path().to_owned();
+///     ex.reply(Response::text(path)).await?;
+/// }
+/// # tidings::Result::Ok(()) }).unwrap();
+/// ```
+pub struct Conn {
+    pub(crate) io: Box<dyn Io>,
+    pub(crate) http: Http1,
+    pub(crate) seat: Seat,
+    /// Bytes to be written; it owns no memory while it is empty.
+    pub(crate) out: Vec<u8>,
+    /// How many of them are written.
+    written: usize,
+    life: Life,
+    /// Bytes that the exchange keeps: the head, and the body as far as it is collected.
+    pub(crate) kept: usize,
+    /// Requests in a row that were there without a wait.
+    turns: u8,
+}
+
+/// What a connection is doing, and by when it must have done it.
+#[derive(Clone, Copy, Debug)]
+enum Life {
+    /// It was accepted, and no byte came.
+    Fresh(Instant),
+    /// It waits for the first byte of the next request.
+    Idle(Instant),
+    /// Part of a head came.
+    Head(Instant),
+    /// A request is being answered; the time is for its body, from when it is first asked for.
+    Exchange(Option<Instant>),
+    /// The rest of a body that nobody wanted is thrown away.
+    Drain(Instant),
+    /// Its writing half is closed; input is thrown away until the peer has seen that.
+    Closing(Instant),
+    /// Nothing more happens.
+    Over,
+}
+
+impl Conn {
+    /// A connection of `server` on `io`. If the server has no room, it will be told 503.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use tidings::{Conn, Limits, Server};
+    /// # let io = smol::io::AssertAsync::new(std::io::Cursor::new(Vec::new()));
+    /// let server = Server::new(Limits::DEFAULT);
+    /// let conn = Conn::new(io, &server);
+    /// assert_eq!(server.stats().connections, 1);
+    /// ```
+    pub fn new(io: impl Io + 'static, server: &Server) -> Conn {
+        Conn::seated(Box::new(io), server.seat(None))
+    }
+
+    pub(crate) fn seated(io: Box<dyn Io>, seat: Seat) -> Conn {
+        let life = Life::Fresh(Instant::now() + seat.server.limits().head_time);
+        Conn { io, http: Http1::new(), seat, out: Vec::new(), written: 0, life, kept: 0, turns: 0 }
+    }
+
+    /// The next request; `None` when there will be none. What is wrong with a request was already told to the
+    /// peer when this returns the error. An exchange that was dropped without an answer is answered 500 here.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Fault`] and [`Error::Timeout`] for what the peer did, [`Error::Io`]. The connection is over.
+    ///
+    /// # Cancel safety
+    ///
+    /// It may be dropped and called again: no byte is lost and no deadline starts anew.
+    pub async fn next(&mut self) -> Result<Option<Exchange<'_>>> {
+        match self.next_head().await? {
+            Some(head) => Ok(Some(Exchange::new(self, head))),
+            None => Ok(None),
+        }
+    }
+
+    async fn next_head(&mut self) -> Result<Option<Head>> {
+        self.end_exchange().await?;
+        loop {
+            if let Life::Closing(_) | Life::Over = self.life {
+                self.close().await;
+                return Ok(None);
+            }
+            match self.http.head(self.seat.server.limits()) {
+                Ok(Turn::Head(head)) => {
+                    self.begin_exchange(&head).await;
+                    return Ok(Some(head));
+                }
+                Ok(Turn::NeedMore) => self.read_head().await?,
+                Ok(Turn::End) => self.close().await,
+                Err(fault) => {
+                    self.fail(&Error::Fault(fault)).await;
+                    return Err(fault.into());
+                }
+            }
+        }
+    }
+
+    async fn begin_exchange(&mut self, head: &Head) {
+        self.life = Life::Exchange(None);
+        self.kept = head.len();
+        self.seat.server.shared.counts.requests.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        // A peer that keeps its socket full must not keep the thread: two of them held up a third for seconds.
+        self.turns += 1;
+        if self.turns >= TURNS {
+            self.turns = 0;
+            future::yield_now().await;
+        }
+    }
+
+    /// Brings the last exchange to its end, whatever state it was left in.
+    async fn end_exchange(&mut self) -> Result<()> {
+        if let Life::Exchange(body) = self.life {
+            self.seat.release();
+            self.kept = 0;
+            if self.http.owes() {
+                self.fail(&Error::Misuse("the request was not answered")).await;
+                return Ok(());
+            }
+            if self.http.is_streaming() {
+                // Without its end the peer sees that the stream is not whole.
+                self.flush().await?;
+                self.life = Life::Over;
+                return Ok(());
+            }
+            let now = Instant::now();
+            self.life = match self.http.is_draining() {
+                true => Life::Drain(body.unwrap_or(now + self.limits().body_time)),
+                false => self.await_head(now),
+            };
+        }
+        if self.seat.standing != Standing::Served && !matches!(self.life, Life::Closing(_) | Life::Over) {
+            self.fail(&Error::Full).await;
+        }
+        self.flush().await
+    }
+
+    /// What a connection does between two requests.
+    fn await_head(&self, now: Instant) -> Life {
+        match self.http.buffered() {
+            0 => Life::Idle(now + self.limits().idle),
+            _ => Life::Head(now + self.limits().head_time),
+        }
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        self.seat.server.limits()
+    }
+
+    /// Reads once while a head, or the rest of an unwanted body, is to come.
+    async fn read_head(&mut self) -> Result<()> {
+        if let (Life::Drain(_), false) = (self.life, self.http.is_draining()) {
+            self.life = self.await_head(Instant::now());
+        }
+        let (Life::Fresh(by) | Life::Idle(by) | Life::Head(by) | Life::Drain(by)) = self.life else {
+            return Ok(());
+        };
+        match self.read_by(by).await {
+            Read::Some => {
+                if let Life::Idle(_) = self.life {
+                    self.life = Life::Head(Instant::now() + self.limits().head_time);
+                } else if let Life::Fresh(by) = self.life {
+                    self.life = Life::Head(by);
+                }
+                Ok(())
+            }
+            Read::Due if matches!(self.life, Life::Head(_)) && self.seat.server.stage() < Stage::Cut => {
+                let error = if self.is_starved() { Error::Full } else { Error::Timeout(Phase::Head) };
+                self.fail(&error).await;
+                Err(error)
+            }
+            Read::Due => {
+                self.shut().await;
+                Ok(())
+            }
+            Read::Failed(error) => {
+                self.life = Life::Over;
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Reads once into the state machine. While nothing was begun, a shutdown is due at once.
+    async fn read_by(&mut self, by: Instant) -> Read {
+        poll_fn(|cx| {
+            match self.poll_fill(cx) {
+                Poll::Ready(Ok(_)) => return Poll::Ready(Read::Some),
+                Poll::Ready(Err(error)) => return Poll::Ready(Read::Failed(error)),
+                Poll::Pending => self.turns = 0,
+            }
+            if self.seat.poll_due(cx, Some(self.retry_by(by))).is_ready()
+                && (Instant::now() >= by || self.is_cut())
+            {
+                return Poll::Ready(Read::Due);
+            }
+            let idle = matches!(self.life, Life::Fresh(_) | Life::Idle(_));
+            if idle && self.seat.server.stage() > Stage::Running {
+                return Poll::Ready(Read::Due);
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// When to look again: at the deadline, or soon while there is no room to read to.
+    fn retry_by(&self, by: Instant) -> Instant {
+        if self.is_starved() { by.min(Instant::now() + STARVED) } else { by }
+    }
+
+    fn is_cut(&self) -> bool {
+        self.seat.server.stage() == Stage::Cut
+    }
+
+    /// Whether all of `buffered` is used up.
+    fn is_starved(&self) -> bool {
+        self.seat.server.stats().buffered >= self.limits().buffered
+    }
+
+    /// Moves what the peer sent into the state machine; `Ready(0)` is the end of its input.
+    pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let room = self.http.room(self.limits());
+        let granted = self.seat.lease(room.min(READ));
+        if granted == 0 {
+            return Poll::Pending;
+        }
+        let http = &mut self.http;
+        let read = poll_read(&mut *self.io, cx, granted, |bytes| http.receive(bytes));
+        if let Poll::Ready(Ok(0)) = read {
+            self.http.end();
+        }
+        self.seat.settle(self.http.buffered() + self.kept);
+        read
+    }
+
+    /// Reads a piece of the body, within its time.
+    pub(crate) async fn read_body(&mut self) -> Result<()> {
+        let by = match self.life {
+            Life::Exchange(Some(by)) => by,
+            _ => Instant::now() + self.limits().body_time,
+        };
+        self.life = Life::Exchange(Some(by));
+        match self.read_by(by).await {
+            Read::Some => Ok(()),
+            Read::Due if self.is_starved() => Err(Error::Full),
+            Read::Due => Err(Error::Timeout(Phase::Body)),
+            Read::Failed(error) => Err(error.into()),
+        }
+    }
+
+    /// Writes what is to be written, within [`Limits::write_time`]. Cancel-safe.
+    pub(crate) async fn flush(&mut self) -> Result<()> {
+        if self.out.is_empty() {
+            return Ok(());
+        }
+        let by = Instant::now() + self.limits().write_time;
+        let flushed = poll_fn(|cx| match self.poll_flush(cx) {
+            Poll::Ready(flushed) => Poll::Ready(flushed.map_err(Error::from)),
+            Poll::Pending => self.seat.poll_due(cx, Some(by)).map(|()| Err(Error::Timeout(Phase::Write))),
+        })
+        .await;
+        if flushed.is_err() {
+            self.http.abandon();
+            self.life = Life::Over;
+        }
+        flushed
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.written < self.out.len() {
+            match ready!(Pin::new(&mut self.io).poll_write(cx, &self.out[self.written..]))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                n => self.written += n,
+            }
+        }
+        ready!(Pin::new(&mut self.io).poll_flush(cx))?;
+        (self.out, self.written) = (Vec::new(), 0);
+        Poll::Ready(Ok(()))
+    }
+
+    /// Tells the peer of an error, if no answer was begun, and closes: half-closes, and reads on for a while so
+    /// that the answer is not lost to a reset. The error of an exchange goes here.
+    ///
+    /// # Cancel safety
+    ///
+    /// If it is dropped, the next call of [`next`](Conn::next) goes on closing.
+    ///
+    /// # Examples
+    ///
+    /// See [`Server`].
+    pub async fn fail(&mut self, error: &Error) {
+        self.seat.release();
+        if let Error::Io(_) | Error::Timeout(Phase::Write | Phase::Pong) = error {
+            self.http.abandon();
+        }
+        if self.http.is_streaming() {
+            self.life = Life::Over;
+        }
+        let answer = self.last_answer(error);
+        let date = self.seat.server.date();
+        self.http.refuse(&answer, date.as_deref(), &mut self.out);
+        if self.flush().await.is_ok() {
+            self.close().await;
+        }
+    }
+
+    /// What the peer is told of an error: all about its own faults, nothing about ours.
+    fn last_answer(&self, error: &Error) -> Response {
+        match error {
+            Error::Fault(fault) => Response::fault(*fault),
+            Error::Misuse(_) | Error::Other(_) | Error::Io(_) => Response::error(500, "the server failed"),
+            Error::Full => Response::error(503, error).header("Retry-After", self.retry_after()),
+            _ => Response::error(error.status(), error),
+        }
+    }
+
+    /// Seconds for `Retry-After`, another number for each connection.
+    pub(crate) fn retry_after(&self) -> String {
+        self.seat.server.draw_retry().as_secs_f64().ceil().to_string()
+    }
+
+    /// Closes with care: half-closes, then reads until the peer has seen it.
+    pub(crate) async fn close(&mut self) {
+        if !matches!(self.life, Life::Closing(_) | Life::Over) {
+            let gone = self.http.has_ended();
+            self.shut().await;
+            if !gone {
+                self.life = Life::Closing(Instant::now() + self.limits().linger);
+            }
+        }
+        let Life::Closing(by) = self.life else { return };
+        poll_fn(|cx| match poll_read(&mut *self.io, cx, READ, |_| {}) {
+            Poll::Ready(Ok(n)) if n > 0 => {
+                // Thrown away; yield, so that a flood does not keep the thread.
+                cx.waker().wake_by_ref();
+                if Instant::now() < by { Poll::Pending } else { Poll::Ready(()) }
+            }
+            Poll::Ready(_) => Poll::Ready(()),
+            Poll::Pending => self.seat.poll_due(cx, Some(by)),
+        })
+        .await;
+        self.life = Life::Over;
+    }
+
+    /// Closes the writing half.
+    async fn shut(&mut self) {
+        let by = Instant::now() + Duration::from_secs(1).min(self.limits().linger);
+        self.http.abandon();
+        self.seat.settle(0);
+        self.life = Life::Over;
+        poll_fn(|cx| match Pin::new(&mut self.io).poll_close(cx) {
+            Poll::Ready(_) => Poll::Ready(()),
+            Poll::Pending => self.seat.poll_due(cx, Some(by)),
+        })
+        .await;
+    }
+
+    /// Whether the server wants its connections to end.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.seat.server.stage() > Stage::Running
+    }
+}
+
+impl core::fmt::Debug for Conn {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Conn").field("life", &self.life).field("http", &self.http).finish_non_exhaustive()
+    }
+}
+
+/// How a read ended.
+enum Read {
+    /// Something came, or the end of the input.
+    Some,
+    /// The time is up.
+    Due,
+    /// The connection is broken.
+    Failed(io::Error),
+}
+
+/// Reads up to `most` bytes through the thread's buffer.
+pub(crate) fn poll_read(
+    io: &mut dyn Io,
+    cx: &mut Context<'_>,
+    most: usize,
+    take: impl FnOnce(&[u8]),
+) -> Poll<io::Result<usize>> {
+    let read = |buffer: &mut [u8]| {
+        let most = most.min(buffer.len());
+        let read = ready!(Pin::new(io).poll_read(cx, &mut buffer[..most]));
+        Poll::Ready(read.inspect(|n| take(&buffer[..*n])))
+    };
+    READ_BUFFER.with(|buffer| match buffer.try_borrow_mut() {
+        Ok(mut buffer) => read(&mut buffer),
+        // A stream whose poll_read polls another connection on this thread.
+        Err(_) => read(&mut [0; 512]),
+    })
+}

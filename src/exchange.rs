@@ -1,0 +1,323 @@
+//! [`Exchange`]: one request and the one answer that it is owed.
+
+use core::future::{Future, pending, poll_fn};
+use core::pin::pin;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use crate::conn::Conn;
+use crate::error::{Error, Result};
+use crate::proto::Fault;
+use crate::proto::body::Piece;
+use crate::proto::head::Head;
+use crate::proto::response::Response;
+use crate::server::Server;
+use crate::writer::BodyWriter;
+
+/// One request. [`reply`](Exchange::reply), [`stream`](Exchange::stream) and `upgrade` consume it, so it is
+/// answered once; one that is dropped unanswered becomes a 500.
+#[derive(Debug)]
+pub struct Exchange<'c> {
+    pub(crate) conn: &'c mut Conn,
+    pub(crate) head: Box<Head>,
+}
+
+/// How a wait ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait<T> {
+    /// What was waited for is there.
+    Ready(T),
+    /// The time is up.
+    Elapsed,
+    /// The peer sent a message; only a WebSocket says so, and its `recv` returns it at once.
+    Readable,
+    /// The peer has gone, or ended its input.
+    Left,
+    /// The server shuts down.
+    Shutdown,
+}
+
+impl<'c> Exchange<'c> {
+    pub(crate) fn new(conn: &'c mut Conn, head: Head) -> Exchange<'c> {
+        Exchange { conn, head: Box::new(head) }
+    }
+
+    /// The request's head.
+    pub fn head(&self) -> &Head {
+        &self.head
+    }
+
+    /// The method, as it came.
+    pub fn method(&self) -> &str {
+        self.head.method()
+    }
+
+    /// The path, percent-decoded.
+    pub fn path(&self) -> &str {
+        self.head.path()
+    }
+
+    /// The server that the request came to.
+    pub fn server(&self) -> &Server {
+        &self.conn.seat.server
+    }
+
+    /// The next piece of the request's body, `None` at its end; asks the client to go on if it waits for that
+    /// (RFC 9110, 10.1.1).
+    ///
+    /// # Errors
+    ///
+    /// [`Fault::BodyTooLarge`] and the faults of framing, [`Error::Timeout`], [`Error::Full`], [`Error::Io`].
+    ///
+    /// # Cancel safety
+    ///
+    /// It may be dropped and called again: no byte is lost.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use tidings::{Conn, Limits, Response, Server};
+    /// # smol::block_on(async {
+    /// # let server = Server::new(Limits::DEFAULT);
+    /// # let io = smol::io::AssertAsync::new(std::io::Cursor::new(
+    /// #     b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello".to_vec()));
+    /// # let mut conn = Conn::new(io, &server);
+    /// # let mut ex = conn.next().await?.expect("a request");
+    /// let mut length = 0;
+    /// while let Some(piece) = ex.chunk().await? {
+    ///     length += piece.len();
+    /// }
+    /// assert_eq!(length, 5);
+    /// # tidings::Result::Ok(()) }).unwrap();
+    /// ```
+    pub async fn chunk(&mut self) -> Result<Option<&[u8]>> {
+        self.go_on().await?;
+        let range = loop {
+            match self.conn.http.data(self.conn.seat.server.limits())? {
+                Piece::Data(range) => break range,
+                Piece::End => return Ok(None),
+                Piece::NeedMore => self.conn.read_body().await?,
+            }
+        };
+        Ok(Some(self.conn.http.bytes(range)))
+    }
+
+    /// Sends `100 Continue` if the client waits for it.
+    async fn go_on(&mut self) -> Result<()> {
+        self.conn.http.go_on(&mut self.conn.out);
+        self.conn.flush().await
+    }
+
+    /// The whole request body, at most [`Limits::body`](crate::Limits::body) bytes.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`chunk`](Exchange::chunk).
+    ///
+    /// # Cancel safety
+    ///
+    /// What was read is lost if it is dropped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use tidings::{Conn, Limits, Response, Server};
+    /// # smol::block_on(async {
+    /// # let server = Server::new(Limits::DEFAULT);
+    /// # let io = smol::io::AssertAsync::new(std::io::Cursor::new(
+    /// #     b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello".to_vec()));
+    /// # let mut conn = Conn::new(io, &server);
+    /// # let mut ex = conn.next().await?.expect("a request");
+    /// assert_eq!(ex.body().await?, b"hello");
+    /// # tidings::Result::Ok(()) }).unwrap();
+    /// ```
+    pub async fn body(&mut self) -> Result<Vec<u8>> {
+        let (mut body, head) = (Vec::new(), self.head.len());
+        while let Some(piece) = self.chunk().await? {
+            body.reserve_exact(piece.len());
+            body.extend_from_slice(piece);
+            // The bytes were leased when they were read; keep them counted while they are collected.
+            self.conn.kept = head + body.len();
+        }
+        self.conn.kept = head;
+        Ok(body)
+    }
+
+    /// The whole request body as text.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`chunk`](Exchange::chunk), and [`Fault::NotUtf8`].
+    ///
+    /// # Cancel safety
+    ///
+    /// What was read is lost if it is dropped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use tidings::{Conn, Limits, Response, Server};
+    /// # smol::block_on(async {
+    /// # let server = Server::new(Limits::DEFAULT);
+    /// # let io = smol::io::AssertAsync::new(std::io::Cursor::new(
+    /// #     b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello".to_vec()));
+    /// # let mut conn = Conn::new(io, &server);
+    /// # let mut ex = conn.next().await?.expect("a request");
+    /// assert_eq!(ex.text().await?, "hello");
+    /// # tidings::Result::Ok(()) }).unwrap();
+    /// ```
+    pub async fn text(&mut self) -> Result<String> {
+        String::from_utf8(self.body().await?).map_err(|_| Fault::NotUtf8.into())
+    }
+
+    /// Takes a place among the [held](crate::Limits::held) requests, if one is free. Once taken it is kept until
+    /// the exchange ends.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use tidings::{Exchange, Response};
+    /// async fn app(mut ex: Exchange<'_>) -> tidings::Result<()> {
+    ///     if !ex.hold() {
+    ///         return ex.reply(Response::new(503)).await;
+    ///     }
+    ///     ex.closed().await?;
+    ///     Ok(())
+    /// }
+    /// ```
+    pub fn hold(&mut self) -> bool {
+        self.conn.seat.hold()
+    }
+
+    /// Waits for `future`, at most `within`, and watches the peer and the server meanwhile: a request that is
+    /// held has left its own deadlines. What the peer sends early is kept, up to
+    /// [`Limits::head`](crate::Limits::head) bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Full`] if no place among the [held](crate::Limits::held) requests is free.
+    ///
+    /// # Cancel safety
+    ///
+    /// It may be dropped if `future` may.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidings::{Exchange, Hub, Response, Wait};
+    ///
+    /// async fn long_poll(mut ex: Exchange<'_>, hub: &Hub) -> tidings::Result<()> {
+    ///     let mut news = hub.subscribe(&["news"], None)?;
+    ///     let patience = ex.server().limits().poll_wait;
+    ///     match ex.wait(news.next(), patience).await? {
+    ///         Wait::Ready(Some(batch)) => ex.reply(Response::text(batch.messages[0].data())).await,
+    ///         _ => ex.reply(Response::text("nothing new")).await,
+    ///     }
+    /// }
+    /// ```
+    pub async fn wait<F: Future>(&mut self, future: F, within: Duration) -> Result<Wait<F::Output>> {
+        if !self.hold() {
+            return Err(Error::Full);
+        }
+        Ok(self.conn.wait(future, within).await)
+    }
+
+    /// Waits until the peer has gone or ended its input, or the server shuts down.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`wait`](Exchange::wait).
+    ///
+    /// # Cancel safety
+    ///
+    /// It may be dropped and called again.
+    pub async fn closed(&mut self) -> Result<()> {
+        self.wait(pending::<()>(), Duration::MAX).await.map(|_| ())
+    }
+
+    /// Answers, in one write if the peer takes it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Misuse`] if the answer is not legal, [`Error::Timeout`], [`Error::Io`].
+    ///
+    /// # Cancel safety
+    ///
+    /// If it is dropped, the next [`Conn::next`] goes on writing.
+    ///
+    /// # Examples
+    ///
+    /// See [`Conn`].
+    pub async fn reply(self, answer: Response) -> Result<()> {
+        let conn = self.conn;
+        if conn.is_draining() {
+            conn.http.make_last();
+        }
+        let date = conn.seat.server.date();
+        conn.http.respond(&answer, date.as_deref(), conn.seat.server.limits(), &mut conn.out)?;
+        // The body may be large: it is not needed twice while the peer reads.
+        drop(answer);
+        conn.flush().await
+    }
+
+    /// Begins an answer that is written piece by piece. Its head goes out with the first piece, or at the first
+    /// flush or wait.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Misuse`] if the answer is not legal or has a body.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidings::{Event, Exchange, Response};
+    ///
+    /// async fn count(ex: Exchange<'_>) -> tidings::Result<()> {
+    ///     let answer = Response::new(200).header("Content-Type", "text/event-stream");
+    ///     let mut stream = ex.stream(answer).await?;
+    ///     for n in 0..3 {
+    ///         stream.event(&Event::data(&n.to_string())).await?;
+    ///     }
+    ///     stream.finish().await
+    /// }
+    /// ```
+    pub async fn stream(self, answer: Response) -> Result<BodyWriter<'c>> {
+        let conn = self.conn;
+        if conn.is_draining() {
+            conn.http.make_last();
+        }
+        let date = conn.seat.server.date();
+        conn.http.start(&answer, date.as_deref(), conn.seat.server.limits(), &mut conn.out)?;
+        // From here on the head is not needed.
+        conn.kept = 0;
+        Ok(BodyWriter { conn })
+    }
+}
+
+impl Conn {
+    /// See [`Exchange::wait`].
+    pub(crate) async fn wait<F: Future>(&mut self, future: F, within: Duration) -> Wait<F::Output> {
+        let by = Instant::now().checked_add(within);
+        let mut future = pin!(future);
+        poll_fn(|cx| {
+            if let Poll::Ready(value) = future.as_mut().poll(cx) {
+                return Poll::Ready(Wait::Ready(value));
+            }
+            if self.http.has_ended() {
+                return Poll::Ready(Wait::Left);
+            }
+            while let Poll::Ready(read) = self.poll_fill(cx) {
+                if !matches!(read, Ok(n) if n > 0) {
+                    return Poll::Ready(Wait::Left);
+                }
+            }
+            let due = self.seat.poll_due(cx, by);
+            match (self.is_draining(), due) {
+                (true, _) => Poll::Ready(Wait::Shutdown),
+                (false, Poll::Ready(())) => Poll::Ready(Wait::Elapsed),
+                (false, Poll::Pending) => Poll::Pending,
+            }
+        })
+        .await
+    }
+}

@@ -1,0 +1,357 @@
+//! [`Log`]: all topics of a hub, what bounds them, and who waits for them. It is what the hub's lock guards.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Waker;
+
+use slab::Slab;
+
+use super::HubStats;
+use super::history::{Batch, History, Id};
+use super::message::{Message, Published};
+use crate::error::{Error, Result};
+use crate::limits::{BATCH, Limits};
+
+/// All topics of a hub.
+#[derive(Debug)]
+pub(super) struct Log {
+    limits: Limits,
+    topics: Slab<Topic>,
+    /// Where each topic is.
+    names: HashMap<Arc<str>, usize>,
+    /// The topics that have messages, by their oldest.
+    oldest: BTreeMap<Id, usize>,
+    /// The newest id, or where the log began.
+    last: Id,
+    /// The floor of every topic that is not there: where the log began, or what such a topic last had.
+    floor: Id,
+    /// The bytes of all kept messages, which readers add frames to.
+    ledger: Arc<AtomicUsize>,
+    /// How many messages are kept.
+    messages: usize,
+    /// How many subscriptions there are.
+    readers: usize,
+    /// How many gaps were told.
+    gaps: u64,
+    /// How often the log was reset; a reader of an earlier one has a gap.
+    resets: u64,
+    closed: bool,
+}
+
+/// A topic is there while it has a message or a reader.
+#[derive(Debug)]
+struct Topic {
+    name: Arc<str>,
+    history: History,
+    /// Each reader's waker, while it waits.
+    waiting: Slab<Option<Waker>>,
+}
+
+/// A reader's place in the log.
+#[derive(Debug)]
+pub(super) struct Reader {
+    /// The last id that it has, or knows to be none of its own.
+    cursor: Id,
+    /// The `resets` of the log that the cursor is of.
+    resets: u64,
+    follows: Vec<Follow>,
+}
+
+/// A topic that a reader follows.
+#[derive(Debug)]
+struct Follow {
+    topic: usize,
+    /// Its entry in the topic's `waiting`.
+    entry: usize,
+    /// The floor up to which it knows of its gap. Apart for each topic: one floor for all would hide a message
+    /// that leaves a topic with a low floor while the reader is on its way through it.
+    told: Id,
+}
+
+impl Reader {
+    pub(super) fn cursor(&self) -> Id {
+        self.cursor
+    }
+}
+
+impl Log {
+    pub(super) fn new(limits: &Limits, start: Id) -> Log {
+        Log {
+            limits: limits.clone(),
+            topics: Slab::new(),
+            names: HashMap::new(),
+            oldest: BTreeMap::new(),
+            last: start,
+            floor: start,
+            ledger: Arc::default(),
+            messages: 0,
+            readers: 0,
+            gaps: 0,
+            resets: 0,
+            closed: false,
+        }
+    }
+
+    pub(super) fn last(&self) -> Id {
+        self.last
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    pub(super) fn stats(&self) -> HubStats {
+        HubStats {
+            topics: self.topics.len(),
+            messages: self.messages,
+            bytes: self.ledger.load(Ordering::Relaxed),
+            readers: self.readers,
+            gaps: self.gaps,
+        }
+    }
+
+    /// Adds a message; returns who waits for it.
+    pub(super) fn push(&mut self, id: Id, message: Message) -> Result<Vec<Waker>> {
+        self.check(&message)?;
+        let key = self.topic(&message.topic)?;
+        let Some(topic) = self.topics.get_mut(key) else { return Err(Error::Full) };
+        // Share the topic's name instead of keeping one per message.
+        let message = Message { topic: topic.name.clone(), ..message };
+        let replaced = message.key.as_deref().and_then(|key| topic.history.replace(key));
+        topic.history.push(Arc::new(Published::new(id, message, &self.ledger)));
+        let evicted = if topic.history.len() > self.limits.history { topic.history.evict() } else { None };
+        let waiting = topic.wake();
+        self.messages += 1;
+        self.last = id;
+        for gone in [replaced, evicted].into_iter().flatten() {
+            self.forget(&gone, key);
+        }
+        self.index(key);
+        self.trim();
+        Ok(waiting)
+    }
+
+    fn check(&self, message: &Message) -> Result<()> {
+        if self.closed {
+            return Err(Error::Closed);
+        }
+        if self.limits.history == 0 {
+            return Err(Error::Misuse("without a history nothing can be read"));
+        }
+        if message.event.as_ref().is_some_and(|event| event.contains(['\r', '\n'])) {
+            return Err(Error::Misuse("an event name is not one line"));
+        }
+        if message.size() > self.limits.largest_message() { Err(Error::TooLarge) } else { Ok(()) }
+    }
+
+    /// Where a topic is; it is made if it is not there.
+    fn topic(&mut self, name: &str) -> Result<usize> {
+        if let Some(key) = self.names.get(name) {
+            return Ok(*key);
+        }
+        if self.topics.len() >= self.limits.topics {
+            return Err(Error::Full);
+        }
+        let name: Arc<str> = name.into();
+        // It may have been there before: what it lost then is below the log's floor.
+        let history = History::new(self.floor);
+        let key = self.topics.insert(Topic { name: name.clone(), history, waiting: Slab::new() });
+        self.names.insert(name, key);
+        Ok(key)
+    }
+
+    /// Counts a message out that has left its ring.
+    fn forget(&mut self, gone: &Published, topic: usize) {
+        gone.leave();
+        self.messages -= 1;
+        if self.oldest.get(&gone.id()) == Some(&topic) {
+            self.oldest.remove(&gone.id());
+        }
+    }
+
+    /// Enters a topic by its oldest message.
+    fn index(&mut self, key: usize) {
+        if let Some(oldest) = self.topics.get(key).and_then(|topic| topic.history.oldest()) {
+            self.oldest.insert(oldest, key);
+        }
+    }
+
+    /// Lets the oldest messages of the hub leave while there are too many bytes; the newest stays.
+    fn trim(&mut self) {
+        while self.ledger.load(Ordering::Relaxed) > self.limits.history_bytes && self.messages > 1 {
+            let Some((_, key)) = self.oldest.pop_first() else { return };
+            if let Some(gone) = self.topics.get_mut(key).and_then(|topic| topic.history.evict()) {
+                self.forget(&gone, key);
+            }
+            self.index(key);
+            self.tidy(key);
+        }
+    }
+
+    /// Removes a topic that has neither a message nor a reader.
+    fn tidy(&mut self, key: usize) {
+        let idle = |topic: &Topic| topic.history.is_empty() && topic.waiting.is_empty();
+        if self.topics.get(key).is_some_and(idle) {
+            let topic = self.topics.remove(key);
+            self.names.remove(&topic.name);
+            self.floor = self.floor.max(topic.history.floor());
+        }
+    }
+
+    /// Drops everything; ids go on above `floor`. Returns who waits.
+    pub(super) fn reset(&mut self, floor: Id) -> Vec<Waker> {
+        (self.last, self.floor) = (floor, floor);
+        self.resets += 1;
+        self.messages = 0;
+        self.oldest.clear();
+        for (_, topic) in &mut self.topics {
+            topic.history.clear(floor).iter().for_each(|gone| gone.leave());
+        }
+        let waiting = self.wake_all();
+        let idle: Vec<usize> = self.topics.iter().map(|(key, _)| key).collect();
+        idle.into_iter().for_each(|key| self.tidy(key));
+        waiting
+    }
+
+    /// Ends publishing. Returns who waits.
+    pub(super) fn close(&mut self) -> Vec<Waker> {
+        self.closed = true;
+        self.wake_all()
+    }
+
+    fn wake_all(&mut self) -> Vec<Waker> {
+        self.topics.iter_mut().flat_map(|(_, topic)| topic.wake()).collect()
+    }
+
+    pub(super) fn subscribe(&mut self, names: &[&str], after: Option<Id>) -> Result<Reader> {
+        if names.is_empty() {
+            return Err(Error::Misuse("a subscription needs a topic"));
+        }
+        if self.limits.history == 0 {
+            return Err(Error::Misuse("without a history nothing can be read"));
+        }
+        let mut reader =
+            Reader { cursor: after.unwrap_or(self.last), resets: self.resets, follows: Vec::new() };
+        reader.follows.reserve_exact(names.len());
+        self.readers += 1;
+        for (place, name) in names.iter().enumerate() {
+            if names[..place].contains(name) {
+                continue;
+            }
+            let key = match self.topic(name) {
+                Ok(key) => key,
+                Err(error) => {
+                    self.unsubscribe(&reader);
+                    return Err(error);
+                }
+            };
+            let topic = &mut self.topics[key];
+            // `earliest` knows that there was something before.
+            let told = if after == Some(Id::EARLIEST) { topic.history.floor() } else { Id::EARLIEST };
+            reader.follows.push(Follow { topic: key, entry: topic.waiting.insert(None), told });
+        }
+        Ok(reader)
+    }
+
+    pub(super) fn unsubscribe(&mut self, reader: &Reader) {
+        self.readers -= 1;
+        for follow in &reader.follows {
+            if let Some(topic) = self.topics.get_mut(follow.topic) {
+                topic.waiting.try_remove(follow.entry);
+                topic.waiting_shrink();
+            }
+            self.tidy(follow.topic);
+        }
+    }
+
+    /// Leaves a reader's waker with each of its topics.
+    pub(super) fn wait(&mut self, reader: &Reader, waker: &Waker) {
+        for follow in &reader.follows {
+            let topic = self.topics.get_mut(follow.topic);
+            match topic.and_then(|topic| topic.waiting.get_mut(follow.entry)) {
+                Some(Some(old)) => old.clone_from(waker),
+                Some(none) => *none = Some(waker.clone()),
+                None => {}
+            }
+        }
+    }
+
+    /// What a reader has not read, if anything; moves its cursor.
+    pub(super) fn read(&mut self, reader: &mut Reader) -> Option<Batch> {
+        // Frames that readers made since the last message count as well.
+        self.trim();
+        let gap = self.has_gap(reader);
+        if gap {
+            self.tell(reader);
+        }
+        let (messages, all) = self.collect(reader);
+        let from = match messages.first() {
+            Some(first) if gap => first.id().predecessor(),
+            None => self.last,
+            Some(_) => reader.cursor,
+        };
+        reader.cursor = match messages.last() {
+            Some(newest) if !all => newest.id(),
+            // All up to the last id of the hub is read, or is in none of the reader's topics.
+            _ => self.last,
+        };
+        (gap || !messages.is_empty()).then_some(Batch { messages, from, next: reader.cursor, gap })
+    }
+
+    fn has_gap(&self, reader: &Reader) -> bool {
+        let foreign = reader.cursor > self.last || reader.resets != self.resets;
+        foreign
+            || reader
+                .follows
+                .iter()
+                .any(|follow| self.floor_of(follow.topic) > reader.cursor.max(follow.told))
+    }
+
+    fn floor_of(&self, topic: usize) -> Id {
+        self.topics.get(topic).map_or(self.floor, |topic| topic.history.floor())
+    }
+
+    /// Notes that the reader knows of its gap up to now.
+    fn tell(&mut self, reader: &mut Reader) {
+        self.gaps += 1;
+        if reader.cursor > self.last || reader.resets != self.resets {
+            reader.cursor = Id::EARLIEST;
+            reader.resets = self.resets;
+        }
+        for follow in &mut reader.follows {
+            follow.told = self.floor_of(follow.topic);
+        }
+    }
+
+    /// The next messages of a reader in the order of their ids, and whether they are all.
+    fn collect(&self, reader: &Reader) -> (Vec<Arc<Published>>, bool) {
+        let after = |follow: &Follow| Some(self.topics.get(follow.topic)?.history.after(reader.cursor));
+        let mut rests: Vec<_> = reader.follows.iter().filter_map(after).map(Iterator::peekable).collect();
+        let (mut messages, mut bytes) = (Vec::new(), 0);
+        loop {
+            let next =
+                rests.iter_mut().filter_map(|rest| Some((rest.peek()?.id(), rest))).min_by_key(|(id, _)| *id);
+            let Some(message) = next.and_then(|(_, rest)| rest.next()) else { return (messages, true) };
+            bytes += message.data().len();
+            if bytes > BATCH && !messages.is_empty() {
+                return (messages, false);
+            }
+            messages.push(message.clone());
+        }
+    }
+}
+
+impl Topic {
+    /// Takes out the wakers of all who wait.
+    fn wake(&mut self) -> Vec<Waker> {
+        self.waiting.iter_mut().filter_map(|(_, waker)| waker.take()).collect()
+    }
+
+    /// Gives memory back when the last of many readers has left.
+    fn waiting_shrink(&mut self) {
+        if self.waiting.is_empty() && self.waiting.capacity() > 32 {
+            self.waiting = Slab::new();
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! [`Message`], what is published, and [`Published`], what readers share of it.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use super::Id;
+
+/// What is published: text in a topic, and optionally a key and an event name.
+///
+/// # Examples
+///
+/// ```
+/// use tidings::Message;
+///
+/// let reading = Message::new("sensors", "20.5").key("cellar").event("reading");
+/// ```
+#[derive(Clone, Debug)]
+pub struct Message {
+    pub(super) topic: Arc<str>,
+    pub(super) data: Arc<str>,
+    pub(super) key: Option<Box<str>>,
+    pub(super) event: Option<Box<str>>,
+}
+
+impl Message {
+    /// A message with text.
+    ///
+    /// # Examples
+    ///
+    /// See [`Message`].
+    pub fn new(topic: &str, data: impl Into<Arc<str>>) -> Message {
+        Message { topic: topic.into(), data: data.into(), key: None, event: None }
+    }
+
+    /// Sets the key: only the newest message with a key is kept in a topic, as for the state of a device.
+    ///
+    /// # Examples
+    ///
+    /// See [`Message`].
+    #[must_use]
+    pub fn key(mut self, key: &str) -> Message {
+        self.key = Some(key.into());
+        self
+    }
+
+    /// Sets the event name, one line: an EventSource dispatches the message by it.
+    ///
+    /// # Examples
+    ///
+    /// See [`Message`].
+    #[must_use]
+    pub fn event(mut self, event: &str) -> Message {
+        self.event = Some(event.into());
+        self
+    }
+
+    /// Bytes of payload, topic, key and event name together.
+    pub(super) fn size(&self) -> usize {
+        let optional = |text: &Option<Box<str>>| text.as_ref().map_or(0, |text| text.len());
+        self.topic.len() + self.data.len() + optional(&self.key) + optional(&self.event)
+    }
+}
+
+/// A message with its id, shared by all its readers together with what was made of it for them.
+///
+/// # Examples
+///
+/// See [`Hub`](crate::Hub).
+#[derive(Debug)]
+pub struct Published {
+    id: Id,
+    message: Message,
+    /// The bytes for each kind of transport, made when the first reader needs them.
+    frames: [OnceLock<Box<[u8]>>; 2],
+    charge: Charge,
+}
+
+/// For which kind of transport a message is framed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Frame {
+    /// The bytes of an event of an event stream.
+    Sse,
+    /// The JSON object that polls and WebSockets send.
+    Json,
+}
+
+impl Published {
+    /// A message that is about to be kept: charged to the ledger from now on.
+    pub(super) fn new(id: Id, message: Message, ledger: &Arc<AtomicUsize>) -> Published {
+        let charge = Charge::new(size_of::<Published>() + message.size(), ledger);
+        Published { id, message, frames: [OnceLock::new(), OnceLock::new()], charge }
+    }
+
+    /// The id.
+    pub fn id(&self) -> Id {
+        self.id
+    }
+
+    /// The topic.
+    pub fn topic(&self) -> &str {
+        &self.message.topic
+    }
+
+    /// The text.
+    pub fn data(&self) -> &str {
+        &self.message.data
+    }
+
+    /// The key, if it was published with one.
+    pub fn key(&self) -> Option<&str> {
+        self.message.key.as_deref()
+    }
+
+    /// The event name, if it was published with one.
+    pub fn event(&self) -> Option<&str> {
+        self.message.event.as_deref()
+    }
+
+    /// The bytes for one kind of transport: made by the first reader, shared by all, and counted in
+    /// [`Limits::history_bytes`](crate::Limits::history_bytes) while the message is kept.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidings::{Event, Frame, Hub, Id, Limits};
+    ///
+    /// let hub = Hub::new(&Limits::DEFAULT);
+    /// hub.publish("news", "hello")?;
+    /// let batch = hub.subscribe(&["news"], Some(Id::EARLIEST))?.try_next().expect("hello");
+    /// let make = |data: &str| Event::data(data).encode().unwrap_or_default();
+    /// assert_eq!(batch.messages[0].frame(Frame::Sse, |m| make(m.data())), b"data: hello\n\n");
+    /// # tidings::Result::Ok(())
+    /// ```
+    pub fn frame(&self, frame: Frame, make: impl FnOnce(&Published) -> Vec<u8>) -> &[u8] {
+        let slot = &self.frames[match frame {
+            Frame::Sse => 0,
+            Frame::Json => 1,
+        }];
+        slot.get_or_init(|| {
+            let bytes = make(self).into_boxed_slice();
+            self.charge.add(bytes.len());
+            bytes
+        })
+    }
+
+    /// The message leaves the history: it counts no more, though a reader may still write it.
+    pub(super) fn leave(&self) {
+        self.charge.settle();
+    }
+}
+
+/// What a message adds to the bytes of its hub.
+#[derive(Debug)]
+struct Charge {
+    /// The bytes of all messages that the hub keeps.
+    ledger: Arc<AtomicUsize>,
+    /// The bytes of this one; `SETTLED` when it is kept no more.
+    bytes: AtomicUsize,
+}
+
+const SETTLED: usize = usize::MAX;
+
+impl Charge {
+    fn new(bytes: usize, ledger: &Arc<AtomicUsize>) -> Charge {
+        ledger.fetch_add(bytes, Ordering::Relaxed);
+        Charge { ledger: ledger.clone(), bytes: AtomicUsize::new(bytes) }
+    }
+
+    fn add(&self, more: usize) {
+        // The ledger first: a message that leaves in between takes out no more than what is in it.
+        self.ledger.fetch_add(more, Ordering::Relaxed);
+        let add = |bytes| (bytes != SETTLED).then(|| bytes + more);
+        if self.bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).is_err() {
+            self.ledger.fetch_sub(more, Ordering::Relaxed);
+        }
+    }
+
+    fn settle(&self) {
+        let bytes = self.bytes.swap(SETTLED, Ordering::Relaxed);
+        if bytes != SETTLED {
+            self.ledger.fetch_sub(bytes, Ordering::Relaxed);
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! **tidings** is a small realtime HTTP/1.1 server on the smol stack, for embedding in services that have little
+//! memory. Something is published once, and reaches every client by the transport that client can use: short
+//! poll, long poll, Server-Sent Events, WebSocket. All four read one log with one kind of id, so a client may
+//! change transport in mid-stream and lose nothing, and one that was too slow is told so.
+//!
+//! There is no framework: no router, no extractors, no middleware. A handler is an async function that gets an
+//! [`Exchange`] and answers it once.
+//!
+//! # The 20-line server
+//!
+//! ```no_run
+//! use tidings::{Exchange, Hub, Limits, Response, Server, transport};
+//!
+//! async fn app(hub: &Hub, mut ex: Exchange<'_>) -> tidings::Result<()> {
+//!     match (ex.method(), ex.path()) {
+//!         ("GET", "/poll") => transport::poll(ex, hub, &["news"]).await,
+//!         ("GET", "/wait") => transport::long_poll(ex, hub, &["news"]).await,
+//!         ("GET", "/events") => transport::sse(ex, hub, &["news"]).await,
+//!         # #[cfg(feature = "ws")]
+//!         ("GET", "/ws") => transport::websocket(ex, hub, &["news"]).await,
+//!         ("POST", "/publish") => {
+//!             let id = hub.publish("news", ex.text().await?)?;
+//!             ex.reply(Response::text(id)).await
+//!         }
+//!         _ => ex.reply(Response::new(404)).await,
+//!     }
+//! }
+//!
+//! fn main() -> std::io::Result<()> {
+//!     let (server, hub) = (Server::new(Limits::DEFAULT), Hub::new(&Limits::DEFAULT));
+//!     let listener = smol::Async::<std::net::TcpListener>::bind(([127, 0, 0, 1], 3000))?;
+//!     smol::block_on(server.serve(listener, &async |ex: Exchange<'_>| app(&hub, ex).await))
+//! }
+//! ```
+//!
+//! # Where to look
+//!
+//! - [`Server`], [`Conn`], [`Exchange`]: from a socket to a request and its answer; [`Limits`] bounds all of it.
+//! - [`Hub`], [`Subscription`], [`Id`]: publish, follow, resume. They know nothing of HTTP.
+//! - [`transport`]: the four transports, 50 to 150 lines each over the public API. Copy one to change it.
+//!
+//! # Features
+//!
+//! - `ws` (default): the WebSocket upgrade, `WebSocket` and `transport::websocket`.
+
+mod conn;
+mod error;
+mod exchange;
+mod hub;
+mod limits;
+#[doc(hidden)]
+pub mod proto;
+mod seat;
+mod serve;
+mod server;
+mod sweep;
+pub mod transport;
+mod writer;
+#[cfg(feature = "ws")]
+mod ws;
+
+pub use crate::conn::{Conn, Io};
+pub use crate::error::{Error, Phase, Result};
+pub use crate::exchange::{Exchange, Wait};
+pub use crate::hub::{Batch, Frame, Hub, HubStats, Id, Message, ParseIdError, Published, Subscription};
+pub use crate::limits::Limits;
+pub use crate::proto::Fault;
+pub use crate::proto::head::{Head, Version};
+pub use crate::proto::response::Response;
+pub use crate::proto::sse::Event;
+pub use crate::server::{Server, Stats};
+pub use crate::writer::BodyWriter;
+#[cfg(feature = "ws")]
+pub use crate::ws::{Payload, WebSocket};

@@ -1,0 +1,155 @@
+//! Every number that bounds something: what it bounds, and what the peer sees when it is hit.
+
+use core::time::Duration;
+
+/// The most that one call reads from a connection, in bytes, and the size of the read buffer that a thread
+/// shares among its connections.
+pub(crate) const READ: usize = 16 * 1024;
+
+/// Deadlines are kept to this grain: what is due within it is woken together.
+pub(crate) const GRAIN: Duration = Duration::from_millis(20);
+
+/// How often a connection looks again for room while `buffered` is used up.
+pub(crate) const STARVED: Duration = Duration::from_millis(50);
+
+/// After this many answers in a row without a wait, a connection lets the others go first.
+pub(crate) const TURNS: u8 = 16;
+
+/// The most payload that a [`Batch`](crate::Batch) carries when it has more than one message, in bytes. A
+/// reader whose peer is slow holds one batch while it writes, so this bounds what it can pin.
+pub(crate) const BATCH: usize = 4 * 1024;
+
+/// What a connection is counted as in [`Limits::worst_case`] for its task, its socket and its state, in bytes.
+const CONNECTION: usize = 4 * 1024;
+
+/// What the server grants: sizes in bytes, counts, and times. The defaults suit a device with little memory.
+///
+/// # Examples
+///
+/// ```
+/// use tidings::Limits;
+///
+/// let mut limits = Limits::DEFAULT;
+/// limits.connections = 10_000;
+/// limits.held = 10_000;
+/// assert!(limits.worst_case() > Limits::DEFAULT.worst_case());
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Bytes of a request head. The peer sees 414 if the request line alone does not fit, else 431, and a close.
+    /// Also the most that is kept of what a client sends early, while its answer is held.
+    pub head: usize,
+    /// Header fields of a request. The peer sees 431 and a close.
+    pub headers: usize,
+    /// Bytes of a request body, decoded. The peer sees 413 and a close. Also the most that is read and thrown
+    /// away of a body that nobody asked for.
+    pub body: usize,
+    /// Bytes of a chunked body that are not data: extensions, leading zeros and trailers, all together. The peer
+    /// sees 400 and a close.
+    pub chunk_overhead: usize,
+    /// Time for a whole request head, from the accept or from its first byte. The peer sees a silent close if it
+    /// sent nothing, else 408.
+    pub head_time: Duration,
+    /// Time for a whole request body, from the first time it is asked for. The peer sees 408 and a close.
+    pub body_time: Duration,
+    /// Time that a connection may wait between two requests. The peer sees a silent close.
+    pub idle: Duration,
+    /// Time for one write: an answer, or one piece of a stream. The peer is cut off.
+    pub write_time: Duration,
+    /// Time that a closing connection is still read from, so that our last answer is not lost to a reset.
+    pub linger: Duration,
+    /// Time that a long poll waits. The peer sees an empty answer.
+    pub poll_wait: Duration,
+    /// Time between two heartbeats: an SSE comment or id, a WebSocket ping.
+    pub ping: Duration,
+    /// Time for the answer to a WebSocket ping. The peer is cut off.
+    pub pong: Duration,
+    /// The shortest and the longest `retry:` and `Retry-After`; each connection draws its own, so that a restart
+    /// makes no storm.
+    pub retry: (Duration, Duration),
+    /// The longest life of an SSE stream; each draws 80 to 100 % of it. The peer sees a clean end and resumes.
+    pub stream_age: Option<Duration>,
+    /// Connections. The peer sees 503 with `Retry-After`.
+    pub connections: usize,
+    /// Connections (of those above) whose answer may be held: long polls, event streams, WebSockets. An event
+    /// stream beyond them gets history and an end, a long poll what is new or 503, a WebSocket 503.
+    pub held: usize,
+    /// Connections from one IPv4 address or one IPv6 /64, where [`Server::serve`](crate::Server::serve) accepts
+    /// them. The peer sees 503 with `Retry-After`.
+    pub per_ip: Option<usize>,
+    /// Bytes received and not yet used, over all connections. Reading pauses; the peer sees 503 or close 1013 if
+    /// it lasts.
+    pub buffered: usize,
+    /// Topics of a hub. The publisher or reader sees [`Error::Full`](crate::Error::Full), on the wire 503.
+    pub topics: usize,
+    /// Messages kept per topic. The oldest leaves; a reader that still wanted it is told `gap`.
+    pub history: usize,
+    /// Bytes that a hub keeps: payload, topic, key, event name, and the frames made of them. The oldest message
+    /// of the hub leaves; a reader that still wanted it is told `gap`. A message above a quarter of it is
+    /// refused ([`Error::TooLarge`](crate::Error::TooLarge), 413).
+    pub history_bytes: usize,
+    /// Bytes of a WebSocket message from a client. The peer sees close 1009.
+    pub message: usize,
+}
+
+impl Limits {
+    /// The defaults, for a device with little memory.
+    pub const DEFAULT: Limits = Limits {
+        head: 8 * 1024,
+        headers: 64,
+        body: 64 * 1024,
+        chunk_overhead: 4 * 1024,
+        head_time: Duration::from_secs(5),
+        body_time: Duration::from_secs(10),
+        idle: Duration::from_secs(30),
+        write_time: Duration::from_secs(10),
+        linger: Duration::from_secs(2),
+        poll_wait: Duration::from_secs(25),
+        ping: Duration::from_secs(15),
+        pong: Duration::from_secs(20),
+        retry: (Duration::from_secs(2), Duration::from_secs(5)),
+        stream_age: None,
+        connections: 256,
+        held: 192,
+        per_ip: None,
+        buffered: 1024 * 1024,
+        topics: 256,
+        history: 128,
+        history_bytes: 64 * 1024,
+        message: 64 * 1024,
+    };
+
+    /// The most memory in bytes that one server and one hub with these limits take, whatever clients do.
+    ///
+    /// It is `buffered + history_bytes + connections ×` what one connection can pin: its state, and the one batch
+    /// of messages that it is writing. What the embedder's own code keeps is not in it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// println!("at most {} KiB", tidings::Limits::DEFAULT.worst_case() / 1024);
+    /// ```
+    pub const fn worst_case(&self) -> usize {
+        let batch = if self.largest_message() > BATCH { self.largest_message() } else { BATCH };
+        let connections = self.connections + self.refusals();
+        self.buffered + self.history_bytes + connections * CONNECTION + self.held * batch
+    }
+
+    /// The largest message that a hub takes, in bytes of payload, topic, key and event name together.
+    pub(crate) const fn largest_message(&self) -> usize {
+        self.history_bytes / 4
+    }
+
+    /// How many connections above the limit may be told so at once; beyond them a socket is closed unanswered.
+    pub(crate) const fn refusals(&self) -> usize {
+        self.connections / 8 + 1
+    }
+}
+
+impl Default for Limits {
+    /// [`Limits::DEFAULT`].
+    fn default() -> Limits {
+        Limits::DEFAULT
+    }
+}

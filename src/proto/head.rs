@@ -1,0 +1,369 @@
+//! Bytes to a [`Head`]: the request line is read here, the fields by httparse, and what httparse leaves to us
+//! (line ends, `Host`, framing, expectations, sizes) is checked field by field, in the order of the bytes.
+
+use core::ops::Range;
+use std::borrow::Cow;
+
+use super::body::Framing;
+use super::{Fault, Step, is_token_byte, uri};
+use crate::limits::Limits;
+
+/// A request line and its header fields.
+///
+/// # Examples
+///
+/// ```
+/// # use tidings::{Conn, Limits, Server};
+/// # smol::block_on(async {
+/// # let server = Server::new(Limits::DEFAULT);
+/// # let io = smol::io::AssertAsync::new(std::io::Cursor::new(
+/// #     b"GET /a%20b?x=1&x=2 HTTP/1.1\r\nHost: h\r\nAccept: text/html\r\n\r\n".to_vec()));
+/// # let mut conn = Conn::new(io, &server);
+/// # let exchange = conn.next().await?.expect("a request");
+/// let head = exchange.head();
+/// assert_eq!(head.method(), "GET");
+/// assert_eq!(head.path(), "/a b");
+/// assert_eq!(head.query("x").as_deref(), Some("1"));
+/// assert_eq!(head.header("accept"), Some("text/html"));
+/// # tidings::Result::Ok(()) }).unwrap();
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// The head as it came; everything below points into it.
+    bytes: Box<[u8]>,
+    /// Where the method stands.
+    method: Range<usize>,
+    /// Where the request-target stands.
+    target: Range<usize>,
+    /// The decoded path, where it differs from what came.
+    path: Box<str>,
+    /// The raw query.
+    query: Box<str>,
+    /// What the request line says, 1.x above 1.1 taken as 1.1.
+    version: Version,
+    /// Where the fields stand, in their order.
+    fields: Box<[Field]>,
+    /// What the fields say about the connection and the body.
+    facts: Facts,
+}
+
+/// Where a field's name and value stand in the head.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Field {
+    name: Range<usize>,
+    value: Range<usize>,
+}
+
+/// The version of a request (RFC 9112, 2.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Version {
+    /// HTTP/1.0: closed after the answer unless `keep-alive` was asked for; no chunks.
+    Http10,
+    /// HTTP/1.1, and any later 1.x.
+    Http11,
+}
+
+/// What the fields say about the connection and the body, gathered field by field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Facts {
+    version: Version,
+    /// Whether `Host` was there.
+    host: bool,
+    /// How the body is framed.
+    framing: Framing,
+    /// Whether `Connection` has `close`.
+    close: bool,
+    /// Whether `Connection` has `keep-alive`.
+    keep_alive: bool,
+    /// Whether the client waits for a 100 before it sends the body.
+    expects_continue: bool,
+}
+
+impl Head {
+    /// Reads a head at the start of `input`; returns it with the number of bytes that it took.
+    ///
+    /// # Errors
+    ///
+    /// The first fault in the order of the bytes, however they were cut.
+    pub fn parse(input: &[u8], limits: &Limits) -> Result<Step<(Head, usize)>, Fault> {
+        let window = &input[..input.len().min(limits.head)];
+        let start = match skip_empty_line(window)? {
+            Step::Complete(start) => start,
+            Step::NeedMore => return Ok(Step::NeedMore),
+        };
+        let line = match RequestLine::parse(window, start)? {
+            Step::Complete(line) => line,
+            Step::NeedMore if window.len() == limits.head => return Err(Fault::TargetTooLong),
+            Step::NeedMore => return Ok(Step::NeedMore),
+        };
+        match parse_fields(window, line.end, line.version, limits)? {
+            Step::Complete(fields) => Ok(Step::Complete(Head::new(window, line, fields))),
+            Step::NeedMore if window.len() == limits.head => Err(Fault::HeadTooLarge),
+            Step::NeedMore => Ok(Step::NeedMore),
+        }
+    }
+
+    fn new(window: &[u8], line: RequestLine, fields: Fields) -> (Head, usize) {
+        let bytes: Box<[u8]> = window[..fields.end].into();
+        let (path, query) = uri::split_target(&bytes[line.method.clone()], &bytes[line.target.clone()]);
+        let (path, query) = (uri::decode(ascii(path), false).into(), ascii(query).into());
+        let RequestLine { method, target, version, .. } = line;
+        let fields_at = fields.at.into();
+        let head =
+            Head { method, target, path, query, version, fields: fields_at, facts: fields.facts, bytes };
+        (head, fields.end)
+    }
+
+    /// The method, as it came: methods are case-sensitive (RFC 9110, 9.1).
+    pub fn method(&self) -> &str {
+        ascii(&self.bytes[self.method.clone()])
+    }
+
+    /// The request-target, as it came (RFC 9112, 3.2).
+    pub fn target(&self) -> &str {
+        ascii(&self.bytes[self.target.clone()])
+    }
+
+    /// The path, percent-decoded; what is not UTF-8 in it is U+FFFD. `*` for OPTIONS of the whole server.
+    ///
+    /// An encoded slash is decoded as well: who tells `%2F` from `/` looks at [`target`](Head::target).
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The first value of `name` in the query, decoded as a form is (`+` is a blank).
+    pub fn query(&self, name: &str) -> Option<Cow<'_, str>> {
+        self.queries(name).next()
+    }
+
+    /// All values of `name` in the query, in their order, decoded as a form is.
+    pub fn queries<'a, 'n>(&'a self, name: &'n str) -> impl Iterator<Item = Cow<'a, str>> + use<'a, 'n> {
+        self.query
+            .split('&')
+            .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+            .filter(move |(key, _)| uri::decode(key, true) == name)
+            .map(|(_, value)| uri::decode(value, true))
+    }
+
+    /// The value of the first field called `name`, in any case; `None` if there is none or it is not UTF-8.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let value = self.values(name).next()?;
+        core::str::from_utf8(value).ok()
+    }
+
+    /// All fields in their order, repeated ones repeated.
+    pub fn headers(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.fields.iter().map(|f| (ascii(&self.bytes[f.name.clone()]), &self.bytes[f.value.clone()]))
+    }
+
+    /// The version of the request.
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// All values of the fields called `name`.
+    pub(crate) fn values<'a, 'n>(&'a self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
+        self.headers().filter(move |(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
+
+    /// The elements of the list that the fields called `name` make together (RFC 9110, 5.6.1).
+    pub(crate) fn list<'a, 'n>(&'a self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
+        self.values(name).flat_map(elements)
+    }
+
+    /// How the body is framed.
+    pub fn framing(&self) -> Framing {
+        self.facts.framing
+    }
+
+    /// Whether the client waits for a 100 before it sends the body.
+    pub(crate) fn expects_continue(&self) -> bool {
+        self.facts.expects_continue && self.facts.framing != Framing::None
+    }
+
+    /// Whether the client wants to go on after the answer (RFC 9112, 9.3).
+    pub(crate) fn keep_alive(&self) -> bool {
+        let Facts { version, close, keep_alive, .. } = self.facts;
+        !close && (version == Version::Http11 || keep_alive)
+    }
+
+    /// The bytes that the head takes, for who counts them.
+    pub(crate) fn len(&self) -> usize {
+        self.bytes.len() + self.fields.len() * size_of::<Field>()
+    }
+}
+
+/// Splits a list at its commas, without the blanks (RFC 9110, 5.6.1).
+pub(super) fn elements(value: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
+    value.split(|b| *b == b',').map(<[u8]>::trim_ascii)
+}
+
+/// Text of which the parser has proved that it is ASCII.
+fn ascii(bytes: &[u8]) -> &str {
+    core::str::from_utf8(bytes).unwrap_or_default()
+}
+
+/// Skips one empty line before the request line, as RFC 9112, 2.2 asks; a second one is a fault.
+fn skip_empty_line(bytes: &[u8]) -> Result<Step<usize>, Fault> {
+    match bytes {
+        [] | [b'\r'] => Ok(Step::NeedMore),
+        [b'\r', b'\n', ..] => Ok(Step::Complete(2)),
+        [b'\r' | b'\n', ..] => Err(Fault::LineEnd),
+        _ => Ok(Step::Complete(0)),
+    }
+}
+
+struct RequestLine {
+    method: Range<usize>,
+    target: Range<usize>,
+    version: Version,
+    /// Where the fields begin.
+    end: usize,
+}
+
+impl RequestLine {
+    /// Reads the request line that begins at `start`. (httparse refuses 1.2 and takes a bare LF, so it is ours.)
+    fn parse(bytes: &[u8], start: usize) -> Result<Step<RequestLine>, Fault> {
+        let Some(method) = word(bytes, start, is_token_byte) else { return Ok(Step::NeedMore) };
+        let method = method?;
+        if &bytes[method.clone()] == b"CONNECT" {
+            return Err(Fault::Connect);
+        }
+        let Some(target) = word(bytes, method.end + 1, |b| b.is_ascii_graphic()) else {
+            return unfinished_target(&bytes[method.clone()], &bytes[(method.end + 1).min(bytes.len())..]);
+        };
+        let found = target.as_ref().map_or(&bytes[method.end + 1..], |t| &bytes[t.clone()]);
+        if target.is_ok() && !uri::is_target(&bytes[method.clone()], found, true) {
+            return Err(Fault::Target);
+        }
+        let target = target?;
+        match parse_version(&bytes[target.end + 1..])? {
+            Step::Complete((version, len)) => {
+                let end = target.end + 1 + len;
+                Ok(Step::Complete(RequestLine { method, target, version, end }))
+            }
+            Step::NeedMore => Ok(Step::NeedMore),
+        }
+    }
+}
+
+/// A target without its end: can it still become one?
+fn unfinished_target(method: &[u8], target: &[u8]) -> Result<Step<RequestLine>, Fault> {
+    if uri::is_target(method, target, false) { Ok(Step::NeedMore) } else { Err(Fault::Target) }
+}
+
+/// The word from `start` to the next blank. `None` if its end has not come; a fault if it is empty or has an
+/// illegal byte.
+fn word(bytes: &[u8], start: usize, legal: impl Fn(u8) -> bool) -> Option<Result<Range<usize>, Fault>> {
+    let rest = bytes.get(start..)?;
+    let len = rest.iter().position(|b| !legal(*b))?;
+    if rest[len] == b' ' && len > 0 { Some(Ok(start..start + len)) } else { Some(Err(Fault::RequestLine)) }
+}
+
+/// Reads `HTTP/1.x CRLF`; returns the version and the bytes it took.
+fn parse_version(bytes: &[u8]) -> Result<Step<(Version, usize)>, Fault> {
+    let mut version = Version::Http11;
+    for (place, expected) in b"HTTP/1.x\r\n".iter().enumerate() {
+        let Some(byte) = bytes.get(place) else { return Ok(Step::NeedMore) };
+        match (expected, byte) {
+            (b'1', b'0' | b'2'..=b'9') => return Err(Fault::Version),
+            (b'x', b'0') => version = Version::Http10,
+            (b'x', b'1'..=b'9') => {}
+            (expected, byte) if expected == byte => {}
+            _ => return Err(Fault::RequestLine),
+        }
+    }
+    Ok(Step::Complete((version, 10)))
+}
+
+struct Fields {
+    at: Vec<Field>,
+    facts: Facts,
+    /// Where the head ends.
+    end: usize,
+}
+
+/// Reads the fields that begin at `start`.
+fn parse_fields(
+    bytes: &[u8],
+    start: usize,
+    version: Version,
+    limits: &Limits,
+) -> Result<Step<Fields>, Fault> {
+    let block = &bytes[start..];
+    let mut slots = vec![httparse::EMPTY_HEADER; limits.headers];
+    let parsed = httparse::parse_headers(block, &mut slots).map(|status| match status {
+        httparse::Status::Complete((len, _)) => Step::Complete(len),
+        httparse::Status::Partial => Step::NeedMore,
+    });
+    // Judge the fields that httparse got through before its own verdict, so that the first fault in the order of
+    // the bytes is the one that is told, however the bytes are cut.
+    let mut fields = Fields { at: Vec::new(), facts: Facts::new(version), end: 0 };
+    for slot in slots.iter().take_while(|slot| !slot.name.is_empty()) {
+        let (name, value) = (place(bytes, slot.name.as_bytes()), place(bytes, slot.value));
+        ends_in_crlf(&bytes[value.end..])?;
+        fields.facts.admit(slot.name, slot.value)?;
+        fields.at.push(Field { name, value });
+    }
+    match parsed {
+        Ok(Step::Complete(len)) => fields.end = start + len,
+        Ok(Step::NeedMore) => return Ok(Step::NeedMore),
+        Err(httparse::Error::TooManyHeaders) => return Err(Fault::TooManyFields),
+        Err(_) => return Err(Fault::Field),
+    }
+    if !bytes[start - 2..fields.end].ends_with(b"\r\n\r\n") {
+        return Err(Fault::LineEnd);
+    }
+    fields.facts.finish()?;
+    Ok(Step::Complete(fields))
+}
+
+/// Where `part`, a slice of `whole`, stands in it.
+fn place(whole: &[u8], part: &[u8]) -> Range<usize> {
+    let start = (part.as_ptr() as usize).saturating_sub(whole.as_ptr() as usize);
+    start..start + part.len()
+}
+
+/// httparse takes a bare LF for a line end; we do not (RFC 9112, 2.2).
+fn ends_in_crlf(after_value: &[u8]) -> Result<(), Fault> {
+    match after_value.iter().find(|b| !matches!(b, b' ' | b'\t')) {
+        Some(b'\n') => Err(Fault::LineEnd),
+        _ => Ok(()),
+    }
+}
+
+impl Facts {
+    fn new(version: Version) -> Facts {
+        let framing = Framing::None;
+        Facts { version, host: false, framing, close: false, keep_alive: false, expects_continue: false }
+    }
+
+    /// Takes one more field into account.
+    fn admit(&mut self, name: &str, value: &[u8]) -> Result<(), Fault> {
+        if name.eq_ignore_ascii_case("host") {
+            // An empty value is what a client sends for a URI without an authority (RFC 9112, 3.2).
+            if self.host || !(value.is_empty() || uri::is_authority(value, true)) {
+                return Err(Fault::Host);
+            }
+            self.host = true;
+        } else if name.eq_ignore_ascii_case("content-length") {
+            self.framing = self.framing.with_length(value)?;
+        } else if name.eq_ignore_ascii_case("transfer-encoding") {
+            self.framing = self.framing.with_coding(value, self.version)?;
+        } else if name.eq_ignore_ascii_case("connection") {
+            self.close |= elements(value).any(|e| e.eq_ignore_ascii_case(b"close"));
+            self.keep_alive |= elements(value).any(|e| e.eq_ignore_ascii_case(b"keep-alive"));
+        } else if name.eq_ignore_ascii_case("expect") && self.version == Version::Http11 {
+            if !value.eq_ignore_ascii_case(b"100-continue") {
+                return Err(Fault::Expectation);
+            }
+            self.expects_continue = true;
+        }
+        Ok(())
+    }
+
+    /// Checks what can only be known at the end of the head.
+    fn finish(&self) -> Result<(), Fault> {
+        if self.version == Version::Http11 && !self.host { Err(Fault::Host) } else { Ok(()) }
+    }
+}

@@ -1,0 +1,171 @@
+//! HTTP/1.1 and the WebSocket handshake without I/O: bytes in, values out.
+//!
+//! Everything that a stranger on the network can do to us is decided in this folder, so it has no async, no
+//! clock, no lock, no `std::io` and no logging, and everything in it is fuzzed. Read [`http1`] first.
+//!
+//! A parse step answers *complete*, *need more* or a [`Fault`]. "Not yet" and "never" are different values: who
+//! has one `None` for both waits for ever.
+//!
+//! The module is public for fuzz targets and wire tests; it is not covered by semantic versioning.
+
+use core::fmt;
+
+pub mod body;
+pub mod head;
+pub mod http1;
+pub mod response;
+pub mod sse;
+mod uri;
+#[cfg(feature = "ws")]
+pub mod ws;
+
+/// What a parse step found in the bytes that it was given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step<T> {
+    /// All of it is there.
+    Complete(T),
+    /// It is right so far, and some next byte can make it whole.
+    NeedMore,
+}
+
+/// Every way in which a peer can be wrong, each with a status and a sentence.
+///
+/// # Examples
+///
+/// ```
+/// assert_eq!(tidings::Fault::Host.status(), 400);
+/// assert_eq!(tidings::Fault::Version.to_string(), "only HTTP/1.0 and HTTP/1.1 are spoken here");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Fault {
+    /// Not `METHOD SP TARGET SP HTTP/1.x CRLF` (RFC 9112, 3).
+    RequestLine,
+    /// A major version other than 1 (RFC 9110, 15.6.6).
+    Version,
+    /// A request target outside the grammar (RFC 9112, 3.2).
+    Target,
+    /// A request line that does not fit into [`Limits::head`](crate::Limits::head).
+    TargetTooLong,
+    /// CONNECT: this is no proxy (RFC 9110, 9.3.6).
+    Connect,
+    /// A field line outside the grammar, obs-fold and blanks before the colon included (RFC 9112, 5).
+    Field,
+    /// A CR or LF that is not half of a CRLF (RFC 9112, 2.2).
+    LineEnd,
+    /// More bytes than [`Limits::head`](crate::Limits::head).
+    HeadTooLarge,
+    /// More fields than [`Limits::headers`](crate::Limits::headers).
+    TooManyFields,
+    /// `Host` missing, repeated or outside the grammar (RFC 9112, 3.2).
+    Host,
+    /// `Content-Length` is not one number (RFC 9112, 6.3).
+    ContentLength,
+    /// `Transfer-Encoding` in HTTP/1.0, or `chunked` not last or not alone (RFC 9112, 6.1).
+    TransferEncoding,
+    /// A transfer coding that we do not know (RFC 9112, 6.1).
+    UnknownCoding,
+    /// Both `Transfer-Encoding` and `Content-Length` (RFC 9112, 6.1).
+    TwoFramings,
+    /// A chunk, extension or trailer outside the grammar (RFC 9112, 7.1).
+    Chunk,
+    /// More bytes beside the data than [`Limits::chunk_overhead`](crate::Limits::chunk_overhead).
+    ChunkOverhead,
+    /// More bytes than [`Limits::body`](crate::Limits::body).
+    BodyTooLarge,
+    /// A body that should be text is not UTF-8.
+    NotUtf8,
+    /// An `Expect` other than `100-continue` (RFC 9110, 10.1.1).
+    Expectation,
+    /// The input ended in the middle of a request.
+    Incomplete,
+    /// The resource speaks WebSocket only, and this is no upgrade to it.
+    UpgradeRequired,
+    /// A WebSocket version other than 13 (RFC 6455, 4.4).
+    WebSocketVersion,
+    /// A WebSocket handshake outside the grammar (RFC 6455, 4.2.1).
+    Handshake,
+    /// A WebSocket frame outside the grammar (RFC 6455, 5), or an end without a close.
+    Frame,
+    /// A WebSocket message above [`Limits::message`](crate::Limits::message).
+    MessageTooLarge,
+    /// A cursor in the query that is not an id.
+    Cursor,
+    /// A topic that this resource does not have.
+    Topic,
+}
+
+impl Fault {
+    /// The HTTP status that tells the peer.
+    pub const fn status(self) -> u16 {
+        match self {
+            Fault::Topic => 404,
+            Fault::BodyTooLarge => 413,
+            Fault::TargetTooLong => 414,
+            Fault::Expectation => 417,
+            Fault::UpgradeRequired | Fault::WebSocketVersion => 426,
+            Fault::HeadTooLarge | Fault::TooManyFields => 431,
+            Fault::Connect | Fault::UnknownCoding => 501,
+            Fault::Version => 505,
+            _ => 400,
+        }
+    }
+
+    /// The sentence that tells the peer.
+    pub const fn sentence(self) -> &'static str {
+        match self {
+            Fault::RequestLine => "the request line is not METHOD TARGET HTTP/1.1",
+            Fault::Version => "only HTTP/1.0 and HTTP/1.1 are spoken here",
+            Fault::Target => "the request target is not legal",
+            Fault::TargetTooLong => "the request line is too long",
+            Fault::Connect => "this is not a proxy",
+            Fault::Field => "a header field is not NAME: VALUE",
+            Fault::LineEnd => "a line does not end in CRLF",
+            Fault::HeadTooLarge => "the request head is too large",
+            Fault::TooManyFields => "the request has too many header fields",
+            Fault::Host => "Host must be there once, and legal",
+            Fault::ContentLength => "Content-Length is not one number",
+            Fault::TransferEncoding => "Transfer-Encoding must be chunked, once and last, in HTTP/1.1",
+            Fault::UnknownCoding => "the transfer coding is not known here",
+            Fault::TwoFramings => "Transfer-Encoding and Content-Length exclude each other",
+            Fault::Chunk => "the chunked body is not legal",
+            Fault::ChunkOverhead => "the chunked body has too much beside its data",
+            Fault::BodyTooLarge => "the request body is too large",
+            Fault::NotUtf8 => "the request body is not UTF-8",
+            Fault::Expectation => "the expectation is not known here",
+            Fault::Incomplete => "the request ended too early",
+            Fault::UpgradeRequired => "this resource speaks WebSocket only",
+            Fault::WebSocketVersion => "only WebSocket version 13 is spoken here",
+            Fault::Handshake => "the WebSocket handshake is not legal",
+            Fault::Frame => "a WebSocket frame is not legal",
+            Fault::MessageTooLarge => "the message is too large",
+            Fault::Cursor => "the cursor is not an id",
+            Fault::Topic => "there is no such topic here",
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.sentence())
+    }
+}
+
+impl std::error::Error for Fault {}
+
+/// Is this a `tchar` (RFC 9110, 5.6.2)?
+const fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(byte, b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+')
+        || matches!(byte, b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~')
+}
+
+/// Is this a token (RFC 9110, 5.6.2)?
+fn is_token(bytes: &[u8]) -> bool {
+    !bytes.is_empty() && bytes.iter().copied().all(is_token_byte)
+}
+
+/// May this stand in a field value (RFC 9110, 5.5)?
+const fn is_value_byte(byte: u8) -> bool {
+    byte == b'\t' || (byte >= b' ' && byte != 0x7f)
+}

@@ -1,0 +1,430 @@
+//! [`Response`] and its bytes: status line, header checks, chunk framing, the date.
+
+use core::fmt::Display;
+use std::borrow::Cow;
+
+use super::head::Version;
+use super::{Fault, is_token, is_value_byte};
+use crate::error::{Error, Result};
+
+/// An answer: a status, header fields, a body.
+///
+/// `Content-Length`, `Transfer-Encoding` and `Date` are written by the connection; to set them is
+/// [`Error::Misuse`] when the answer is written. So is any other field that is not legal, which keeps a value
+/// from a client from splitting a response.
+///
+/// # Examples
+///
+/// ```
+/// use tidings::Response;
+///
+/// let answer = Response::text("21.5").header("Cache-Control", "no-store");
+/// assert_eq!(answer.status(), 200);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Response {
+    /// 200 to 599.
+    status: u16,
+    /// The fields in their order.
+    headers: Vec<(Cow<'static, str>, Cow<'static, str>)>,
+    /// The body of a whole answer; a stream has none here.
+    body: Cow<'static, [u8]>,
+}
+
+/// How the body of an answer is framed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Coding {
+    /// The status has no body, or the request was HEAD and the length is not known.
+    None,
+    /// `Content-Length`.
+    Length(usize),
+    /// `Transfer-Encoding: chunked`.
+    Chunked,
+    /// Until the connection closes, for HTTP/1.0.
+    UntilClose,
+}
+
+impl Response {
+    /// An answer with this status and no body.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert_eq!(tidings::Response::new(404).status(), 404);
+    /// ```
+    pub fn new(status: u16) -> Response {
+        Response { status, headers: Vec::new(), body: Cow::Borrowed(&[]) }
+    }
+
+    /// A 200 with plain text.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert_eq!(tidings::Response::text(42).status(), 200);
+    /// ```
+    pub fn text(text: impl Display) -> Response {
+        Response::with_type("text/plain; charset=utf-8", text.to_string().into_bytes())
+    }
+
+    /// A 200 with a page.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert_eq!(tidings::Response::html("<p>hello").status(), 200);
+    /// ```
+    pub fn html(html: impl Into<Cow<'static, str>>) -> Response {
+        let body = match html.into() {
+            Cow::Borrowed(html) => Cow::Borrowed(html.as_bytes()),
+            Cow::Owned(html) => Cow::Owned(html.into_bytes()),
+        };
+        Response::with_type("text/html; charset=utf-8", body)
+    }
+
+    /// A 200 with JSON that is already text.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert_eq!(tidings::Response::json(r#"{"ok":true}"#).status(), 200);
+    /// ```
+    pub fn json(json: impl Into<String>) -> Response {
+        Response::with_type("application/json", json.into().into_bytes())
+    }
+
+    fn with_type(kind: &'static str, body: impl Into<Cow<'static, [u8]>>) -> Response {
+        Response::new(200).header("Content-Type", kind).body(body)
+    }
+
+    /// The answer that tells a peer of its fault. The connection closes after it.
+    pub(crate) fn fault(fault: Fault) -> Response {
+        let answer = Response::error(fault.status(), fault.sentence());
+        match fault {
+            // RFC 9110, 15.5.22 and RFC 6455, 4.4.
+            Fault::UpgradeRequired | Fault::WebSocketVersion => answer
+                .header("Sec-WebSocket-Version", "13")
+                .header("Upgrade", "websocket")
+                .header("Connection", "Upgrade"),
+            _ => answer,
+        }
+    }
+
+    /// An answer with a status and one sentence.
+    pub(crate) fn error(status: u16, sentence: impl Display) -> Response {
+        Response { status, ..Response::text(format_args!("{sentence}\n")) }
+            .header("Cache-Control", "no-store")
+    }
+
+    /// Changes the status.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert_eq!(tidings::Response::text("made").with_status(201).status(), 201);
+    /// ```
+    #[must_use]
+    pub fn with_status(mut self, status: u16) -> Response {
+        self.status = status;
+        self
+    }
+
+    /// Adds a field.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let see_other = tidings::Response::new(303).header("Location", "/");
+    /// ```
+    #[must_use]
+    pub fn header(
+        mut self,
+        name: impl Into<Cow<'static, str>>,
+        value: impl Into<Cow<'static, str>>,
+    ) -> Response {
+        self.headers.push((name.into(), value.into()));
+        self
+    }
+
+    /// Sets the body.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let icon = tidings::Response::new(200).header("Content-Type", "image/png").body(&b"\x89PNG"[..]);
+    /// ```
+    #[must_use]
+    pub fn body(mut self, body: impl Into<Cow<'static, [u8]>>) -> Response {
+        self.body = body.into();
+        self
+    }
+
+    /// The status.
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    pub(super) fn content(&self) -> &[u8] {
+        &self.body
+    }
+
+    /// Whether this status has a body at all (RFC 9110, 6.4.1).
+    pub(super) fn may_have_content(&self) -> bool {
+        !matches!(self.status, 100..=199 | 204 | 304)
+    }
+
+    /// Whether the answer itself asks for the connection to be closed.
+    pub(super) fn asks_to_close(&self) -> bool {
+        self.connection().any(|value| value.split(',').any(|e| e.trim().eq_ignore_ascii_case("close")))
+    }
+
+    fn connection(&self) -> impl Iterator<Item = &str> {
+        self.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("connection")).map(|(_, v)| &**v)
+    }
+
+    /// Is it legal to write this?
+    fn check(&self) -> Result<()> {
+        if !matches!(self.status, 200..=599) {
+            return Err(Error::Misuse("a status must be 200 to 599"));
+        }
+        for (name, value) in &self.headers {
+            if !is_token(name.as_bytes()) || !value.bytes().all(is_value_byte) {
+                return Err(Error::Misuse("a header field is not legal"));
+            }
+            let ours = ["content-length", "transfer-encoding", "date"];
+            if ours.iter().any(|own| name.eq_ignore_ascii_case(own)) {
+                return Err(Error::Misuse("Content-Length, Transfer-Encoding and Date are not yours to set"));
+            }
+        }
+        if !self.may_have_content() && !self.body.is_empty() {
+            return Err(Error::Misuse("this status has no body"));
+        }
+        Ok(())
+    }
+
+    /// Appends the head to `out`; on an error `out` is as it was.
+    pub(super) fn write_head(
+        &self,
+        coding: Coding,
+        end: Persistence,
+        date: Option<&str>,
+        out: &mut Vec<u8>,
+    ) -> Result<()> {
+        self.check()?;
+        out.extend_from_slice(b"HTTP/1.1 ");
+        push_number(self.status.into(), out);
+        out.push(b' ');
+        out.extend_from_slice(reason(self.status).as_bytes());
+        out.extend_from_slice(b"\r\n");
+        for (name, value) in self.headers.iter().filter(|(name, _)| !name.eq_ignore_ascii_case("connection"))
+        {
+            push_field(name, value, out);
+        }
+        if let Some(date) = date {
+            push_field("Date", date, out);
+        }
+        self.write_connection(end, out);
+        match coding {
+            Coding::Length(length) => {
+                out.extend_from_slice(b"Content-Length: ");
+                push_number(length as u64, out);
+                out.extend_from_slice(b"\r\n");
+            }
+            Coding::Chunked => push_field("Transfer-Encoding", "chunked", out),
+            Coding::None | Coding::UntilClose => {}
+        }
+        out.extend_from_slice(b"\r\n");
+        Ok(())
+    }
+
+    /// Writes one `Connection`: what the answer has itself and what the connection adds.
+    fn write_connection(&self, end: Persistence, out: &mut Vec<u8>) {
+        let own = self.connection().filter(|_| !self.asks_to_close());
+        let added = match end {
+            Persistence::Default => None,
+            Persistence::KeepAlive => Some("keep-alive"),
+            Persistence::Close => Some("close"),
+        };
+        let options: Vec<&str> = own.chain(added).collect();
+        if !options.is_empty() {
+            push_field("Connection", &options.join(", "), out);
+        }
+    }
+}
+
+/// What the answer says of the connection after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Persistence {
+    /// It stays, which HTTP/1.1 need not say.
+    Default,
+    /// It stays, which HTTP/1.0 has to be told.
+    KeepAlive,
+    /// It closes.
+    Close,
+}
+
+impl Persistence {
+    /// What to say to a client of this version.
+    pub(super) fn of(keep: bool, version: Version) -> Persistence {
+        match (keep, version) {
+            (false, _) => Persistence::Close,
+            (true, Version::Http10) => Persistence::KeepAlive,
+            (true, Version::Http11) => Persistence::Default,
+        }
+    }
+}
+
+fn push_field(name: &str, value: &str, out: &mut Vec<u8>) {
+    for part in [name, ": ", value, "\r\n"] {
+        out.extend_from_slice(part.as_bytes());
+    }
+}
+
+fn push_number(number: u64, out: &mut Vec<u8>) {
+    if number >= 10 {
+        push_number(number / 10, out);
+    }
+    out.push(b'0' + (number % 10) as u8);
+}
+
+/// Appends one chunk (RFC 9112, 7.1). Empty data appends nothing: an empty chunk would end the body.
+pub(super) fn push_chunk(data: &[u8], out: &mut Vec<u8>) {
+    if !data.is_empty() {
+        push_hex(data.len(), out);
+        out.extend_from_slice(b"\r\n");
+        out.extend_from_slice(data);
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+fn push_hex(number: usize, out: &mut Vec<u8>) {
+    if number >= 16 {
+        push_hex(number / 16, out);
+    }
+    out.push(b"0123456789abcdef"[number % 16]);
+}
+
+/// The reason phrase (RFC 9110, 15, and RFC 6585); empty for a status without one.
+fn reason(status: u16) -> &'static str {
+    match status {
+        200 => "OK",
+        201 => "Created",
+        202 => "Accepted",
+        203 => "Non-Authoritative Information",
+        204 => "No Content",
+        205 => "Reset Content",
+        206 => "Partial Content",
+        300 => "Multiple Choices",
+        301 => "Moved Permanently",
+        302 => "Found",
+        303 => "See Other",
+        304 => "Not Modified",
+        307 => "Temporary Redirect",
+        308 => "Permanent Redirect",
+        400..=499 => client_reason(status),
+        500 => "Internal Server Error",
+        501 => "Not Implemented",
+        502 => "Bad Gateway",
+        503 => "Service Unavailable",
+        504 => "Gateway Timeout",
+        505 => "HTTP Version Not Supported",
+        507 => "Insufficient Storage",
+        511 => "Network Authentication Required",
+        _ => "",
+    }
+}
+
+fn client_reason(status: u16) -> &'static str {
+    match status {
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        402 => "Payment Required",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        406 => "Not Acceptable",
+        407 => "Proxy Authentication Required",
+        408 => "Request Timeout",
+        409 => "Conflict",
+        410 => "Gone",
+        411 => "Length Required",
+        412 => "Precondition Failed",
+        413 => "Content Too Large",
+        414 => "URI Too Long",
+        415 => "Unsupported Media Type",
+        416 => "Range Not Satisfiable",
+        417 => "Expectation Failed",
+        421 => "Misdirected Request",
+        422 => "Unprocessable Content",
+        423 => "Locked",
+        425 => "Too Early",
+        426 => "Upgrade Required",
+        428 => "Precondition Required",
+        429 => "Too Many Requests",
+        431 => "Request Header Fields Too Large",
+        451 => "Unavailable For Legal Reasons",
+        _ => "",
+    }
+}
+
+/// 2020-01-01: a device whose clock shows less has no valid clock, and sends no `Date` (RFC 9110, 6.6.1).
+const FIRST_VALID: u64 = 1_577_836_800;
+
+/// An IMF-fixdate (RFC 9110, 5.6.7) of seconds since 1970; `None` without a valid clock.
+pub(crate) fn imf_date(seconds: u64) -> Option<String> {
+    if seconds < FIRST_VALID {
+        return None;
+    }
+    let (days, time) = (seconds / 86_400, seconds % 86_400);
+    let weekday = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"][(days % 7) as usize];
+    let (year, month, day) = civil(days);
+    let months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let (hour, minute, second) = (time / 3600, time / 60 % 60, time % 60);
+    Some(format!("{weekday}, {day:02} {} {year} {hour:02}:{minute:02}:{second:02} GMT", months[month]))
+}
+
+/// Year, month from 0 and day of the month, from days since 1970 (Howard Hinnant's `civil_from_days`).
+fn civil(days: u64) -> (u64, usize, u64) {
+    let days = days + 719_468;
+    let era = days / 146_097;
+    let of_era = days % 146_097;
+    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = (month_from_march + 2) % 12;
+    (year_of_era + era * 400 + u64::from(month < 2), month as usize, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_are_those_of_the_rfc_and_the_calendar() {
+        assert_eq!(imf_date(1_583_020_799).as_deref(), Some("Sat, 29 Feb 2020 23:59:59 GMT"));
+        assert_eq!(imf_date(1_609_459_199).as_deref(), Some("Thu, 31 Dec 2020 23:59:59 GMT"));
+        assert_eq!(imf_date(1_609_459_200).as_deref(), Some("Fri, 01 Jan 2021 00:00:00 GMT"));
+        assert_eq!(imf_date(4_107_542_400).as_deref(), Some("Mon, 01 Mar 2100 00:00:00 GMT"));
+        assert_eq!(imf_date(5), None);
+    }
+
+    #[test]
+    fn a_field_that_would_split_the_response_is_refused() {
+        for (name, value) in [("X", "a\r\nY: b"), ("X\r\n", "a"), ("", "a"), ("X", "a\0"), ("Date", "now")] {
+            let mut out = Vec::new();
+            let answer = Response::new(200).header(name, value);
+            let written = answer.write_head(Coding::Length(0), Persistence::Default, None, &mut out);
+            assert!(matches!(written, Err(Error::Misuse(_))), "{name}: {value}");
+            assert!(out.is_empty());
+        }
+    }
+
+    #[test]
+    fn chunks_have_their_length_in_hex() {
+        let mut out = Vec::new();
+        push_chunk(&[b'a'; 26], &mut out);
+        push_chunk(b"", &mut out);
+        assert_eq!(out, [&b"1a\r\n"[..], &[b'a'; 26], b"\r\n"].concat());
+    }
+}

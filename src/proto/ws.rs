@@ -1,0 +1,157 @@
+//! The server's half of the WebSocket handshake (RFC 6455, 4.2): is this an upgrade, and the answer's fields.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use sha1::{Digest, Sha1};
+
+use super::body::Framing;
+use super::head::{Head, Version};
+use super::{Fault, is_token, is_token_byte, is_value_byte};
+
+/// What RFC 6455, 1.3 appends to the key.
+const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+
+/// An upgrade that may be accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Upgrade {
+    /// The value of `Sec-WebSocket-Accept`.
+    pub accept: String,
+}
+
+/// Whether a request is meant as a WebSocket upgrade, right or wrong: it has `Upgrade: websocket` or one of the
+/// fields that only a handshake has.
+pub fn is_upgrade(head: &Head) -> bool {
+    lists(head, "upgrade", b"websocket")
+        || head.values("sec-websocket-key").next().is_some()
+        || head.values("sec-websocket-version").next().is_some()
+}
+
+impl Upgrade {
+    /// Checks a request against RFC 6455, 4.2.1.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault::UpgradeRequired`] for a request that is no handshake at all, [`Fault::WebSocketVersion`] for
+    /// another version, [`Fault::Handshake`] for everything else.
+    pub fn of(head: &Head) -> Result<Upgrade, Fault> {
+        if !is_upgrade(head) {
+            return Err(Fault::UpgradeRequired);
+        }
+        if head.method() != "GET" || head.version() != Version::Http11 || head.framing() != Framing::None {
+            return Err(Fault::Handshake);
+        }
+        if !lists(head, "connection", b"upgrade") || !lists(head, "upgrade", b"websocket") {
+            return Err(Fault::Handshake);
+        }
+        if one(head, "sec-websocket-version") != Some(b"13") {
+            return Err(Fault::WebSocketVersion);
+        }
+        let key = one(head, "sec-websocket-key").filter(|key| is_key(key)).ok_or(Fault::Handshake)?;
+        let mut extensions = head.values("sec-websocket-extensions");
+        if !extensions.all(is_extension_list) || offered(head).is_none() {
+            return Err(Fault::Handshake);
+        }
+        let digest = Sha1::new().chain_update(key).chain_update(GUID).finalize();
+        Ok(Upgrade { accept: STANDARD.encode(digest) })
+    }
+}
+
+/// The subprotocols that the client offers: distinct tokens (RFC 6455, 4.1), or `None` if they are not.
+pub fn offered(head: &Head) -> Option<Vec<&str>> {
+    let mut names: Vec<&str> = Vec::new();
+    for name in head.list("sec-websocket-protocol") {
+        let text = core::str::from_utf8(name).ok().filter(|_| is_token(name))?;
+        if names.contains(&text) {
+            return None;
+        }
+        names.push(text);
+    }
+    Some(names)
+}
+
+fn lists(head: &Head, name: &str, element: &[u8]) -> bool {
+    head.list(name).any(|e| e.eq_ignore_ascii_case(element))
+}
+
+/// The value of a field that must stand once.
+fn one<'a>(head: &'a Head, name: &'a str) -> Option<&'a [u8]> {
+    let mut values = head.values(name);
+    values.next().filter(|_| values.next().is_none())
+}
+
+/// 16 bytes in base64 (RFC 6455, 4.1).
+fn is_key(key: &[u8]) -> bool {
+    STANDARD.decode(key).is_ok_and(|bytes| bytes.len() == 16)
+}
+
+/// A list of `token *( ";" token [ "=" ( token / quoted-string ) ] )` (RFC 6455, 9.1).
+fn is_extension_list(value: &[u8]) -> bool {
+    let mut rest = value;
+    loop {
+        let Some(after) = extension(skip_blanks(rest)) else { return false };
+        match skip_blanks(after).split_first() {
+            None => return true,
+            Some((b',', tail)) => rest = tail,
+            Some(_) => return false,
+        }
+    }
+}
+
+/// Reads one extension with its parameters; returns what follows it.
+fn extension(bytes: &[u8]) -> Option<&[u8]> {
+    let mut rest = skip_blanks(token(bytes)?);
+    while let Some((b';', tail)) = rest.split_first() {
+        rest = skip_blanks(token(skip_blanks(tail))?);
+        if let Some((b'=', tail)) = rest.split_first() {
+            let value = skip_blanks(tail);
+            rest = skip_blanks(token(value).or_else(|| quoted_token(value))?);
+        }
+    }
+    Some(rest)
+}
+
+fn skip_blanks(bytes: &[u8]) -> &[u8] {
+    let end = bytes.iter().position(|b| !matches!(b, b' ' | b'\t')).unwrap_or(bytes.len());
+    &bytes[end..]
+}
+
+fn token(bytes: &[u8]) -> Option<&[u8]> {
+    let end = bytes.iter().position(|b| !is_token_byte(*b)).unwrap_or(bytes.len());
+    (end > 0).then(|| &bytes[end..])
+}
+
+/// A quoted string whose text, unquoted, is a token (RFC 6455, 9.1).
+fn quoted_token(bytes: &[u8]) -> Option<&[u8]> {
+    let mut rest = bytes.strip_prefix(b"\"")?;
+    let mut length = 0;
+    loop {
+        let (byte, tail) = rest.split_first()?;
+        rest = tail;
+        let byte = match byte {
+            b'"' => return (length > 0).then_some(rest),
+            b'\\' => {
+                let (escaped, tail) = rest.split_first().filter(|(b, _)| is_value_byte(**b))?;
+                rest = tail;
+                escaped
+            }
+            byte => byte,
+        };
+        is_token_byte(*byte).then_some(())?;
+        length += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn extensions_follow_their_grammar() {
+        for good in ["a", "a; b", "a; b=c", "a;b=\"c\", d", "a; b=\"\\c\"", "a ; b = c , d"] {
+            assert!(is_extension_list(good.as_bytes()), "{good}");
+        }
+        for bad in ["", "a;", "a b", "a; b=", "a; b=\"c", "a; b=\"\"", "a; b=\"c d\"", ",a", "a,"] {
+            assert!(!is_extension_list(bad.as_bytes()), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! [`Seat`]: one connection's place in its server. What it takes of the shared limits is given back with it.
+
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use crate::server::{Server, Stage};
+
+/// One connection's place in its server.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    pub(crate) server: Server,
+    /// The key of the connection's entry in the sweep.
+    key: usize,
+    pub(crate) standing: Standing,
+    /// The network it came from, while that is counted.
+    network: Option<IpAddr>,
+    /// Whether it is counted among the held.
+    held: bool,
+    /// How many bytes it is counted with in `buffered`.
+    leased: usize,
+}
+
+/// How a connection is received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// It is served.
+    Served,
+    /// It is told that there is no room.
+    Refused,
+    /// Even too many are being told: it is dropped.
+    Dropped,
+}
+
+impl Seat {
+    pub(crate) fn take(server: Server, network: Option<IpAddr>) -> Seat {
+        let (limits, counts) = (&server.shared.limits, &server.shared.counts);
+        counts.accepted.fetch_add(1, Ordering::Relaxed);
+        let admitted = network.is_none_or(|network| server.admit(network));
+        let standing = if admitted && take_one(&counts.connections, limits.connections) {
+            Standing::Served
+        } else {
+            counts.refused.fetch_add(1, Ordering::Relaxed);
+            match take_one(&counts.refusals, limits.refusals()) {
+                true => Standing::Refused,
+                false => Standing::Dropped,
+            }
+        };
+        let key = server.shared.sweep.enter();
+        Seat { network: network.filter(|_| admitted), server, key, standing, held: false, leased: 0 }
+    }
+
+    /// Ready when `by` has come or the server cuts everything; else wakes the task then.
+    pub(crate) fn poll_due(&self, cx: &mut Context<'_>, by: Option<Instant>) -> Poll<()> {
+        if by.is_some_and(|by| Instant::now() >= by) {
+            return Poll::Ready(());
+        }
+        self.server.shared.sweep.arm(self.key, by, cx.waker());
+        // Look after arming: a shutdown between the two would wake nobody.
+        if self.server.stage() == Stage::Cut { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    /// Counts this connection among the held; false if there are enough of them.
+    pub(crate) fn hold(&mut self) -> bool {
+        self.held = self.held || take_one(&self.server.shared.counts.held, self.server.shared.limits.held);
+        self.held
+    }
+
+    /// Counts it among the held no more.
+    pub(crate) fn release(&mut self) {
+        if self.held {
+            self.server.shared.counts.held.fetch_sub(1, Ordering::Relaxed);
+            self.held = false;
+        }
+    }
+
+    /// Leases up to `most` further bytes; returns how many.
+    pub(crate) fn lease(&mut self, most: usize) -> usize {
+        let mut granted = 0;
+        let limit = self.server.shared.limits.buffered;
+        let buffered = &self.server.shared.counts.buffered;
+        let _ = buffered.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
+            granted = most.min(limit.saturating_sub(used));
+            Some(used + granted)
+        });
+        self.leased += granted;
+        granted
+    }
+
+    /// Sets the lease to what is really used.
+    pub(crate) fn settle(&mut self, used: usize) {
+        let buffered = &self.server.shared.counts.buffered;
+        if used < self.leased {
+            buffered.fetch_sub(self.leased - used, Ordering::Relaxed);
+        } else if used > self.leased {
+            buffered.fetch_add(used - self.leased, Ordering::Relaxed);
+        }
+        self.leased = used;
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.release();
+        self.settle(0);
+        self.server.shared.sweep.leave(self.key);
+        if let Some(network) = self.network {
+            self.server.dismiss(network);
+        }
+        let counts = &self.server.shared.counts;
+        match self.standing {
+            Standing::Served => counts.connections.fetch_sub(1, Ordering::SeqCst),
+            Standing::Refused => counts.refusals.fetch_sub(1, Ordering::SeqCst),
+            Standing::Dropped => return,
+        };
+        self.server.left();
+    }
+}
+
+/// Adds one if that is within the limit.
+fn take_one(count: &AtomicUsize, limit: usize) -> bool {
+    let add = |n: usize| (n < limit).then_some(n + 1);
+    count.fetch_update(Ordering::SeqCst, Ordering::SeqCst, add).is_ok()
+}

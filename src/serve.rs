@@ -1,0 +1,190 @@
+//! [`Server::serve`]: the accept loop for one thread. A cap on connections, a back-off, and panics caught.
+
+use std::io;
+use std::net::{TcpListener, TcpStream};
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::rc::{Rc, Weak};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use async_executor::LocalExecutor;
+use async_io::{Async, Timer};
+use futures_lite::io::{AsyncRead, AsyncWrite};
+use futures_lite::{FutureExt, future};
+
+use crate::conn::Conn;
+use crate::error::{Error, Result};
+use crate::exchange::Exchange;
+use crate::seat::Standing;
+use crate::server::{Server, Stage};
+
+/// The first pause after a failed accept, and the longest: with no descriptor left, trying again at once would
+/// spin.
+const BACK_OFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
+
+impl Server {
+    /// Serves what comes to `listener` on this thread, until [`shutdown`](Server::shutdown): accepts, keeps the
+    /// deadlines, and calls `handler` for each request. An error that the handler returns is told to the peer if
+    /// no answer was begun, and a panic in it ends its connection only, with a 500.
+    ///
+    /// [`Limits::connections`](crate::Limits::connections) and [`Limits::per_ip`](crate::Limits::per_ip) hold
+    /// here; an accept that fails is tried again after a pause.
+    ///
+    /// # Errors
+    ///
+    /// None at present: what goes wrong with one connection ends that connection.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it drops all its connections.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidings::{Exchange, Limits, Response, Server};
+    ///
+    /// # smol::block_on(async {
+    /// let server = Server::new(Limits::DEFAULT);
+    /// let listener = smol::Async::<std::net::TcpListener>::bind(([127, 0, 0, 1], 0))?;
+    /// let hello = async |ex: Exchange<'_>| ex.reply(Response::text("hello")).await;
+    /// # let serve = async {
+    /// server.serve(listener, &hello).await
+    /// # }; smol::future::or(serve, async { Ok(()) }).await
+    /// # }).unwrap();
+    /// ```
+    pub async fn serve(
+        &self,
+        listener: Async<TcpListener>,
+        handler: &impl AsyncFn(Exchange<'_>) -> Result<()>,
+    ) -> io::Result<()> {
+        let executor = Rc::new(LocalExecutor::new());
+        let accepting = executor.spawn(accept(self, listener, handler, Rc::downgrade(&executor)));
+        executor.spawn(self.tick()).detach();
+        // `run` polls what it is given at every wake of any task, so give it task handles, which are cheap to
+        // poll: the accept loop itself would cost an accept4 and an epoll_ctl per request.
+        let over = executor.spawn(async {
+            accepting.await;
+            self.drained().await;
+        });
+        executor.run(over).await;
+        Ok(())
+    }
+}
+
+/// Accepts until the server shuts down.
+async fn accept<'a>(
+    server: &'a Server,
+    listener: Async<TcpListener>,
+    handler: &'a impl AsyncFn(Exchange<'_>) -> Result<()>,
+    executor: Weak<LocalExecutor<'a>>,
+) {
+    let (mut pause, shutdown) = (BACK_OFF.0, server.shutting_down());
+    let mut shutdown = std::pin::pin!(shutdown);
+    loop {
+        let accepted = future::or(async { Some(listener.accept().await) }, async {
+            shutdown.as_mut().await;
+            None
+        });
+        match accepted.await {
+            None => return,
+            Some(Ok((stream, peer))) => {
+                pause = BACK_OFF.0;
+                let seat = server.seat(Some(peer.ip()));
+                let Some(executor) = executor.upgrade() else { return };
+                if seat.standing != Standing::Dropped {
+                    let conn = Conn::seated(Box::new(Socket::new(stream)), seat);
+                    executor.spawn(converse(conn, handler)).detach();
+                }
+            }
+            Some(Err(_)) => {
+                Timer::after(pause).await;
+                pause = (pause * 2).min(BACK_OFF.1);
+            }
+        }
+    }
+}
+
+/// Answers one connection's requests until there are no more.
+async fn converse(mut conn: Conn, handler: &impl AsyncFn(Exchange<'_>) -> Result<()>) {
+    while let Ok(Some(exchange)) = conn.next().await {
+        let answered = AssertUnwindSafe(handler(exchange)).catch_unwind().await;
+        if let Err(error) = answered.unwrap_or_else(|_| Err(Error::other("the handler panicked"))) {
+            conn.fail(&error).await;
+            break;
+        }
+    }
+}
+
+impl Server {
+    /// Waits for the shutdown to begin.
+    async fn shutting_down(&self) {
+        let key = Key { server: self, key: self.shared.sweep.enter() };
+        std::future::poll_fn(|cx| {
+            self.shared.sweep.arm(key.key, None, cx.waker());
+            if self.stage() > Stage::Running { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+}
+
+/// An entry in the sweep that is given back when dropped.
+struct Key<'s> {
+    server: &'s Server,
+    key: usize,
+}
+
+impl Drop for Key<'_> {
+    fn drop(&mut self) {
+        self.server.shared.sweep.leave(self.key);
+    }
+}
+
+/// A TCP stream that waits before it reads. Reading first costs a failed call per request, and registers the
+/// socket anew each time that a publish wakes the task.
+struct Socket {
+    stream: Async<TcpStream>,
+    /// Whether the last read filled its buffer, so that there may be more without a wait.
+    more: bool,
+}
+
+impl Socket {
+    fn new(stream: Async<TcpStream>) -> Socket {
+        // Without it a small event waits for the acknowledgement of the one before. If it fails, it is slower.
+        let _ = stream.get_ref().set_nodelay(true);
+        Socket { stream, more: false }
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        loop {
+            if !self.more {
+                ready!(self.stream.poll_readable(cx))?;
+            }
+            self.more = false;
+            match io::Read::read(&mut self.stream.get_ref(), buf) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => self.more = true,
+                read => {
+                    self.more = matches!(read, Ok(n) if n == buf.len());
+                    return Poll::Ready(read);
+                }
+            }
+        }
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_close(cx)
+    }
+}

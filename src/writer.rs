@@ -1,0 +1,154 @@
+//! [`BodyWriter`]: a streamed answer, piece by piece.
+
+use core::future::{Future, pending};
+use std::time::Duration;
+
+use crate::conn::Conn;
+use crate::error::{Error, Result};
+use crate::exchange::Wait;
+use crate::proto::sse::Event;
+use crate::server::Server;
+
+/// A streamed answer: chunked for HTTP/1.1, until the close for HTTP/1.0, nothing for HEAD. One that is dropped
+/// without [`finish`](BodyWriter::finish) is cut off, and the client sees that it is not whole.
+#[derive(Debug)]
+pub struct BodyWriter<'c> {
+    pub(crate) conn: &'c mut Conn,
+}
+
+impl BodyWriter<'_> {
+    /// Writes one piece, in one write with the answer's head if that is still to go.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Timeout`] if the peer does not read within [`Limits::write_time`](crate::Limits::write_time),
+    /// [`Error::Io`].
+    ///
+    /// # Cancel safety
+    ///
+    /// If it is dropped, the rest of the piece goes out with the next one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # async fn app(ex: tidings::Exchange<'_>) -> tidings::Result<()> {
+    /// let mut stream = ex.stream(tidings::Response::new(200)).await?;
+    /// stream.write(b"hello, ").await?;
+    /// stream.write(b"world").await?;
+    /// stream.finish().await
+    /// # }
+    /// ```
+    pub async fn write(&mut self, data: &[u8]) -> Result<()> {
+        self.conn.http.write(data, &mut self.conn.out)?;
+        self.conn.flush().await
+    }
+
+    /// Writes one event of an event stream.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`write`](BodyWriter::write) and of [`Event::encode`].
+    ///
+    /// # Cancel safety
+    ///
+    /// That of [`write`](BodyWriter::write).
+    ///
+    /// # Examples
+    ///
+    /// See [`Exchange::stream`](crate::Exchange::stream).
+    pub async fn event(&mut self, event: &Event<'_>) -> Result<()> {
+        self.write(&event.encode()?).await
+    }
+
+    /// Writes what is still to go.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`write`](BodyWriter::write).
+    ///
+    /// # Cancel safety
+    ///
+    /// It may be dropped and called again.
+    pub async fn flush(&mut self) -> Result<()> {
+        self.conn.flush().await
+    }
+
+    /// Takes a place among the held requests; see [`Exchange::hold`](crate::Exchange::hold).
+    pub fn hold(&mut self) -> bool {
+        self.conn.seat.hold()
+    }
+
+    /// The server that the request came to.
+    pub fn server(&self) -> &Server {
+        &self.conn.seat.server
+    }
+
+    /// Waits for `future`, at most `within`, and watches the peer and the server meanwhile; what is still to be
+    /// written goes out first. See [`Exchange::wait`](crate::Exchange::wait).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`write`](BodyWriter::write), and [`Error::Full`].
+    ///
+    /// # Cancel safety
+    ///
+    /// It may be dropped if `future` may.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidings::{BodyWriter, Event, Subscription, Wait};
+    ///
+    /// async fn feed(mut stream: BodyWriter<'_>, mut news: Subscription) -> tidings::Result<()> {
+    ///     let heartbeat = stream.server().limits().ping;
+    ///     loop {
+    ///         match stream.wait(news.next(), heartbeat).await? {
+    ///             Wait::Ready(Some(batch)) => {
+    ///                 for message in &batch.messages {
+    ///                     stream.event(&Event::data(message.data())).await?;
+    ///                 }
+    ///             }
+    ///             Wait::Elapsed => stream.event(&Event::comment("")).await?,
+    ///             _ => return stream.finish().await,
+    ///         }
+    ///     }
+    /// }
+    /// ```
+    pub async fn wait<F: Future>(&mut self, future: F, within: Duration) -> Result<Wait<F::Output>> {
+        self.conn.flush().await?;
+        if !self.hold() {
+            return Err(Error::Full);
+        }
+        Ok(self.conn.wait(future, within).await)
+    }
+
+    /// Waits until the peer has gone or ended its input, or the server shuts down.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`wait`](BodyWriter::wait).
+    ///
+    /// # Cancel safety
+    ///
+    /// It may be dropped and called again.
+    pub async fn closed(&mut self) -> Result<()> {
+        self.wait(pending::<()>(), Duration::MAX).await.map(|_| ())
+    }
+
+    /// Ends the answer.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`write`](BodyWriter::write).
+    ///
+    /// # Cancel safety
+    ///
+    /// If it is dropped, the next [`Conn::next`] goes on writing.
+    pub async fn finish(self) -> Result<()> {
+        if self.conn.is_draining() {
+            self.conn.http.make_last();
+        }
+        self.conn.http.finish(&mut self.conn.out);
+        self.conn.flush().await
+    }
+}
