@@ -18,12 +18,12 @@ pub enum Framing {
 }
 
 impl Framing {
-    /// Takes a `Content-Length` into account: digits only, all copies equal (RFC 9110, 8.6).
+    /// Takes a `Content-Length` into account: digits only, and once. Of copies RFC 9112, 6.3 lets us refuse even
+    /// equal ones, and two that differ in their zeros only are two readings for two parsers.
     pub(super) fn with_length(self, value: &[u8]) -> Result<Framing, Fault> {
         let length = decimal(value).ok_or(Fault::ContentLength)?;
         match self {
             Framing::None => Ok(Framing::Length(length)),
-            Framing::Length(first) if first == length => Ok(self),
             Framing::Length(_) => Err(Fault::ContentLength),
             Framing::Chunked => Err(Fault::TwoFramings),
         }
@@ -269,6 +269,8 @@ impl Extension {
     /// The state after one more byte that is no end.
     fn after(self, byte: u8) -> Option<Extension> {
         match (self, byte) {
+            // Of the bad whitespace that the grammar has, this is the one that is sent.
+            (Extension::NameStart, b' ' | b'\t') => Some(Extension::NameStart),
             (Extension::NameStart | Extension::Name, b) if is_token_byte(b) => Some(Extension::Name),
             (Extension::ValueStart, b'"') => Some(Extension::Quoted),
             (Extension::ValueStart | Extension::Value, b) if is_token_byte(b) => Some(Extension::Value),
