@@ -9,10 +9,7 @@ use smol::Async;
 use tidings::{Exchange, Limits, Response, Server};
 
 async fn echo(mut ex: Exchange<'_>) -> tidings::Result<()> {
-    let is_handshake = ["sec-websocket-key", "sec-websocket-version"]
-        .iter()
-        .any(|field| ex.head().headers().any(|(name, _)| name.eq_ignore_ascii_case(field)));
-    if is_handshake {
+    if ex.is_upgrade() {
         let mut socket = ex.upgrade(None).await?;
         while let Some(message) = socket.recv().await? {
             socket.send(message).await?;

@@ -18,7 +18,7 @@ use crate::error::{Error, Phase, Result};
 use crate::exchange::{Exchange, Wait};
 use crate::limits::Limits;
 use crate::proto::Fault;
-use crate::proto::ws::{Upgrade, offered};
+use crate::proto::ws::{Upgrade, is_upgrade, offered};
 use crate::server::Server;
 
 /// Bytes that the engine reads at once. Its default of 128 KiB is allocated per socket, and zeroed per read.
@@ -77,6 +77,23 @@ impl From<Vec<u8>> for Payload {
 }
 
 impl<'c> Exchange<'c> {
+    /// Whether the request is meant as a WebSocket upgrade, right or wrong.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use tidings::{Exchange, Response};
+    /// async fn app(ex: Exchange<'_>) -> tidings::Result<()> {
+    ///     match ex.is_upgrade() {
+    ///         true => ex.upgrade(None).await?.close(1000, "").await,
+    ///         false => ex.reply(Response::text("a page")).await,
+    ///     }
+    /// }
+    /// ```
+    pub fn is_upgrade(&self) -> bool {
+        is_upgrade(&self.head)
+    }
+
     /// Hands the connection over to WebSocket (RFC 6455, 4.2), with one of the subprotocols that the client
     /// offered or none.
     ///

@@ -27,7 +27,7 @@ use crate::{Exchange, Head, Hub, Result};
 pub async fn any(ex: Exchange<'_>, hub: &Hub, topics: &[&str]) -> Result<()> {
     let topics = chosen(ex.head(), topics)?;
     #[cfg(feature = "ws")]
-    if crate::proto::ws::is_upgrade(ex.head()) {
+    if ex.is_upgrade() {
         return super::websocket(ex, hub, &topics).await;
     }
     if accepts_events(ex.head()) {

@@ -1,0 +1,57 @@
+//! The sizes that the memory per connection is made of, and the budget that they add up to.
+
+use tidings::{Conn, Error, Exchange, Fault, Hub, Limits, Server, transport};
+
+#[test]
+fn an_error_is_small() {
+    assert!(size_of::<Error>() <= 32, "{}", size_of::<Error>());
+    assert_eq!(size_of::<Fault>(), 1);
+}
+
+#[test]
+fn a_connection_is_small() {
+    println!("Conn {}, Exchange {}", size_of::<Conn>(), size_of::<Exchange<'_>>());
+    assert!(size_of::<Conn>() <= 320, "{}", size_of::<Conn>());
+    assert!(size_of::<Exchange<'_>>() <= 16);
+}
+
+async fn app(hub: &Hub, ex: Exchange<'_>) -> tidings::Result<()> {
+    match ex.path() {
+        "/poll" => transport::poll(ex, hub, &["news"]).await,
+        "/wait" => transport::long_poll(ex, hub, &["news"]).await,
+        "/events" => transport::sse(ex, hub, &["news"]).await,
+        #[cfg(feature = "ws")]
+        "/ws" => transport::websocket(ex, hub, &["news"]).await,
+        _ => ex.reply(tidings::Response::new(404)).await,
+    }
+}
+
+async fn converse(mut conn: Conn, hub: Hub) {
+    while let Ok(Some(ex)) = conn.next().await {
+        if let Err(error) = app(&hub, ex).await {
+            conn.fail(&error).await;
+            break;
+        }
+    }
+}
+
+/// The future can be spawned on an executor of several threads.
+fn is_send<T: Send>(value: T) -> T {
+    value
+}
+
+#[test]
+fn the_task_of_a_connection_with_all_four_transports_fits_its_budget() {
+    let server = Server::new(Limits::DEFAULT);
+    let io = smol::io::AssertAsync::new(std::io::Cursor::new(Vec::new()));
+    let task = is_send(converse(Conn::new(io, &server), Hub::new(&Limits::DEFAULT)));
+    println!("task {} bytes", size_of_val(&task));
+    assert!(size_of_val(&task) <= 2300, "{}", size_of_val(&task));
+}
+
+#[test]
+fn the_default_budget_suits_a_small_device() {
+    let worst = Limits::DEFAULT.worst_case();
+    println!("at most {} KiB", worst / 1024);
+    assert!(worst < 10 * 1024 * 1024);
+}

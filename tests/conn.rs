@@ -1,0 +1,418 @@
+//! The connection on a pipe in memory: answers, limits, deadlines, endings.
+
+mod common;
+
+use std::time::Duration;
+
+use async_tungstenite::tungstenite::Message;
+use async_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use common::World;
+use common::client::Client;
+use common::pipe::End;
+use smol::stream::StreamExt;
+use tidings::{Conn, Limits, Response, Server, Wait};
+
+const SHORT: Duration = Duration::from_millis(40);
+
+impl World {
+    fn client(&self) -> Client<End> {
+        Client::new(self.connect())
+    }
+}
+
+#[test]
+fn an_answer_is_one_write() {
+    World::run(Limits::DEFAULT, async |world| {
+        let mut client = world.client();
+        assert_eq!(client.get("/", "").await.body, "hello");
+        assert_eq!(client.stream.writes(), 1);
+        assert_eq!(client.get("/empty", "").await.status, 204);
+        assert_eq!(client.stream.writes(), 2);
+    });
+}
+
+#[test]
+fn head_is_answered_without_a_body() {
+    World::run(Limits::DEFAULT, async |world| {
+        let mut client = world.client();
+        client.send("HEAD / HTTP/1.1\r\nHost: h\r\n\r\nHEAD /events HTTP/1.1\r\nHost: h\r\n\r\n").await;
+        assert!(client.until("\r\n\r\n").await.contains("Content-Length: 5\r\n"));
+        assert!(client.until("\r\n\r\n").await.contains("text/event-stream"));
+        assert_eq!(client.get("/", "").await.body, "hello");
+    });
+}
+
+#[test]
+fn requests_may_be_pipelined_and_cut_anywhere() {
+    World::run(Limits::DEFAULT, async |world| {
+        let body =
+            "POST /echo HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
+        for grain in [1, 2, 7, usize::MAX] {
+            let mut client = world.client();
+            client.stream.grain(grain);
+            client.send(body.repeat(40)).await;
+            for _ in 0..40 {
+                assert_eq!(client.answer().await.body, "abc");
+            }
+        }
+    });
+}
+
+#[test]
+fn an_early_answer_drains_the_body_or_closes() {
+    World::run(Limits::DEFAULT, async |world| {
+        let mut client = world.client();
+        client.send("POST /none HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabcGET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
+        assert_eq!(client.answer().await.status, 404);
+        assert_eq!(client.answer().await.body, "hello");
+        // More than may be drained: the answer says that the connection ends.
+        client.send("POST /none HTTP/1.1\r\nHost: h\r\nContent-Length: 65537\r\n\r\n").await;
+        assert_eq!(client.answer().await.field("connection"), Some("close"));
+        assert_eq!(client.rest().await, "");
+    });
+}
+
+#[test]
+fn a_client_that_expects_100_gets_it_when_the_body_is_read() {
+    World::run(Limits::DEFAULT, async |world| {
+        let expect = "Host: h\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n";
+        let mut client = world.client();
+        client.send(format!("POST /echo HTTP/1.1\r\n{expect}")).await;
+        assert_eq!(client.answer().await.status, 100);
+        client.send("abc").await;
+        assert_eq!(client.answer().await.body, "abc");
+        // Nobody reads it, so nobody asks for it, and nobody knows whether it comes.
+        client.send(format!("POST /none HTTP/1.1\r\n{expect}")).await;
+        let answer = client.answer().await;
+        assert_eq!((answer.status, answer.field("connection")), (404, Some("close")));
+    });
+}
+
+#[test]
+fn an_error_of_the_handler_shows_with_its_status() {
+    let mut limits = Limits::DEFAULT;
+    (limits.body, limits.topics, limits.history_bytes) = (4096, 1, 8192);
+    World::run(limits, async |world| {
+        let status = async |request: &str| {
+            let mut client = world.client();
+            client.send(request).await;
+            let answer = client.answer().await;
+            assert_eq!(answer.field("connection"), Some("close"));
+            assert!(!answer.body.contains("secret"));
+            assert_eq!(client.rest().await, "");
+            answer.status
+        };
+        let post = |path: &str, body: &str| {
+            format!("POST {path} HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+        };
+        assert_eq!(status(&post("/publish", &"x".repeat(4097))).await, 413);
+        assert_eq!(status(&post("/publish", &"x".repeat(3000))).await, 413);
+        assert_eq!(status(&post("/error", "")).await, 500);
+        assert_eq!(status(&post("/silent", "")).await, 500);
+        world.hub.publish("other", "x").expect("published");
+        assert_eq!(status(&post("/publish", "x")).await, 503);
+        assert_eq!(status("POST /publish HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\n\u{ff}").await, 400);
+    });
+}
+
+#[test]
+fn a_large_upload_is_refused_by_an_answer_and_not_by_a_reset() {
+    World::run(Limits::DEFAULT, async |world| {
+        let mut client = world.client();
+        client.send("POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 900000\r\n\r\n").await;
+        client.send(vec![b'x'; 900_000]).await;
+        assert_eq!(client.answer().await.status, 413);
+        assert_eq!(client.rest().await, "");
+    });
+}
+
+#[test]
+fn a_stream_that_was_torn_has_no_end() {
+    World::run(Limits::DEFAULT, async |world| {
+        let mut client = world.client();
+        client.send("GET /torn HTTP/1.1\r\nHost: h\r\n\r\nGET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
+        assert!(client.rest().await.ends_with("4\r\nhalf\r\n"));
+    });
+}
+
+#[test]
+fn a_post_may_be_answered_by_a_stream() {
+    World::run(Limits::DEFAULT, async |world| {
+        let mut client = world.client();
+        for version in ["1.1", "1.0"] {
+            client
+                .send(format!("POST /stream HTTP/{version}\r\nHost: h\r\nContent-Length: 8\r\n\r\nabcdefgh"))
+                .await;
+            assert_eq!(client.answer().await.body, "abcdefgh");
+        }
+    });
+}
+
+#[test]
+fn http_1_0_closes_unless_it_is_asked_not_to() {
+    World::run(Limits::DEFAULT, async |world| {
+        let mut client = world.client();
+        client.send("GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n").await;
+        assert_eq!(client.answer().await.field("connection"), Some("keep-alive"));
+        client.send("GET / HTTP/1.0\r\n\r\n").await;
+        assert_eq!(client.answer().await.field("connection"), Some("close"));
+        assert_eq!(client.rest().await, "");
+    });
+}
+
+#[test]
+fn deadlines_hold_per_phase() {
+    let mut limits = Limits::DEFAULT;
+    (limits.head_time, limits.body_time, limits.idle) = (SHORT, SHORT, SHORT);
+    World::run(limits, async |world| {
+        let said = async |request: &str| {
+            let mut client = world.client();
+            client.send(request).await;
+            client.rest().await
+        };
+        assert_eq!(said("").await, "", "no byte: a silent close");
+        assert!(said("GET / HT").await.starts_with("HTTP/1.1 408 "), "half a head");
+        assert!(
+            said("POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\na")
+                .await
+                .starts_with("HTTP/1.1 408 ")
+        );
+        let idle = said("GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
+        assert!(idle.ends_with("\r\n\r\nhello"), "idle: a silent close: {idle}");
+        // The rest of a body that nobody wanted does not come: a silent close.
+        assert!(!said("POST /none HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\na").await.contains("408"));
+    });
+}
+
+#[test]
+fn a_byte_now_and_then_does_not_hold_a_head_open() {
+    let mut limits = Limits::DEFAULT;
+    limits.head_time = SHORT;
+    World::run(limits, async |world| {
+        let mut client = world.client();
+        client.send("GET / HTTP/1.1\r\nX: ").await;
+        while client.stream.pending() == 0 {
+            client.send("x").await;
+            smol::Timer::after(SHORT / 8).await;
+        }
+        assert_eq!(client.answer().await.status, 408);
+    });
+}
+
+#[test]
+fn a_peer_that_does_not_read_is_cut_off() {
+    let mut limits = Limits::DEFAULT;
+    limits.write_time = SHORT;
+    World::run(limits, async |world| {
+        let mut client = world.client();
+        client.stream.capacity(100);
+        client
+            .send(format!(
+                "POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 5000\r\n\r\n{}",
+                "x".repeat(5000)
+            ))
+            .await;
+        while world.server.stats().connections > 0 {
+            smol::future::yield_now().await;
+        }
+        assert!(client.rest().await.len() <= 100);
+    });
+}
+
+#[test]
+fn a_head_beyond_its_limits_is_414_or_431() {
+    let mut limits = Limits::DEFAULT;
+    (limits.head, limits.headers) = (200, 3);
+    World::run(limits, async |world| {
+        let status = async |request: String| {
+            let mut client = world.client();
+            client.send(request).await;
+            client.answer().await.status
+        };
+        assert_eq!(status(format!("GET /{} HTTP/1.1\r\n", "x".repeat(300))).await, 414);
+        assert_eq!(status(format!("GET / HTTP/1.1\r\nX: {}\r\n", "x".repeat(300))).await, 431);
+        assert_eq!(status(format!("GET / HTTP/1.1\r\nHost: h\r\n{}", "X: y\r\n".repeat(3))).await, 431);
+    });
+}
+
+#[test]
+fn connections_beyond_the_limit_are_told_so() {
+    let mut limits = Limits::DEFAULT;
+    limits.connections = 2;
+    World::run(limits, async |world| {
+        let mut served = [world.client(), world.client()];
+        for client in &mut served {
+            assert_eq!(client.get("/", "").await.status, 200);
+        }
+        let mut refused = world.client();
+        let answer = refused.answer().await;
+        assert_eq!((answer.status, answer.field("connection")), (503, Some("close")));
+        assert!(answer.field("retry-after").is_some_and(|s| (2..=5).contains(&s.parse::<u64>().unwrap())));
+        drop(served);
+        while world.server.stats().connections > 0 {
+            smol::future::yield_now().await;
+        }
+        assert_eq!(world.client().get("/", "").await.status, 200);
+        assert_eq!(world.server.stats().refused, 1);
+    });
+}
+
+#[test]
+fn all_connections_together_buffer_no_more_than_the_limit() {
+    let mut limits = Limits::DEFAULT;
+    (limits.buffered, limits.body_time) = (4096, Duration::from_millis(150));
+    World::run(limits, async |world| {
+        let mut clients = Vec::new();
+        for _ in 0..4 {
+            let mut client = world.client();
+            client.send("POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 3000\r\n\r\n").await;
+            client.send("x".repeat(2500)).await;
+            clients.push(client);
+        }
+        let mut statuses = Vec::new();
+        for client in &mut clients {
+            statuses.push(client.answer().await.status);
+            assert!(world.server.stats().buffered <= 4096);
+        }
+        assert!(statuses.contains(&503) && statuses.iter().all(|s| [408, 503].contains(s)), "{statuses:?}");
+        drop(clients);
+        while world.server.stats().connections > 0 {
+            smol::future::yield_now().await;
+        }
+        assert_eq!(world.server.stats().buffered, 0);
+        assert_eq!(world.client().get("/", "").await.status, 200);
+    });
+}
+
+#[test]
+fn what_comes_early_is_kept_for_later() {
+    World::run(Limits::DEFAULT, async |world| {
+        let mut client = world.client();
+        client.send("GET /wait HTTP/1.1\r\nHost: h\r\n\r\n").await;
+        while world.server.stats().held == 0 {
+            smol::future::yield_now().await;
+        }
+        client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n".repeat(1000)).await;
+        world.hub.publish("news", "a").expect("published");
+        assert!(client.answer().await.body.contains("\"data\":\"a\""));
+        for _ in 0..1000 {
+            assert_eq!(client.answer().await.body, "hello");
+        }
+    });
+}
+
+#[test]
+fn next_may_be_dropped_and_called_again() {
+    smol::block_on(async {
+        let server = Server::new(Limits::DEFAULT);
+        let (end, io) = common::pipe::pipe();
+        let (mut client, mut conn) = (Client::new(end), Conn::new(io, &server));
+        for byte in b"GET /x HTTP/1.1\r\nHost: h\r\n\r" {
+            client.send([*byte]).await;
+            assert!(smol::future::poll_once(conn.next()).await.is_none());
+        }
+        client.send("\n").await;
+        let exchange = conn.next().await.expect("no fault").expect("a request");
+        assert_eq!(exchange.path(), "/x");
+        // A reply that is dropped half way goes on with the next call.
+        client.stream.capacity(10);
+        assert!(smol::future::poll_once(exchange.reply(Response::text("hello"))).await.is_none());
+        client.stream.capacity(1 << 20);
+        assert!(smol::future::poll_once(conn.next()).await.is_none());
+        assert_eq!(client.answer().await.body, "hello");
+    });
+}
+
+#[test]
+fn a_wait_tells_how_it_ended() {
+    smol::block_on(async {
+        let server = Server::new(Limits::DEFAULT);
+        let (end, io) = common::pipe::pipe();
+        let (mut client, mut conn) = (Client::new(end), Conn::new(io, &server));
+        client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
+        let mut exchange = conn.next().await.expect("no fault").expect("a request");
+        assert_eq!(exchange.wait(async { 7 }, SHORT).await.expect("held"), Wait::Ready(7));
+        let elapsed = smol::future::or(
+            async { Some(exchange.wait(std::future::pending::<()>(), SHORT).await) },
+            async {
+                server.tick().await;
+                None
+            },
+        );
+        assert_eq!(elapsed.await.expect("ticked").expect("held"), Wait::Elapsed);
+        client.finish().await;
+        assert_eq!(
+            exchange.wait(std::future::pending::<()>(), Duration::MAX).await.expect("held"),
+            Wait::Left
+        );
+    });
+}
+
+#[test]
+fn a_websocket_carries_text_and_binary_and_answers_pings() {
+    World::run(Limits::DEFAULT, async |world| {
+        for grain in [1, usize::MAX] {
+            let end = world.connect();
+            end.grain(grain);
+            let mut socket = Client::new(end).upgrade("/socket").await;
+            for message in
+                [Message::from("hé"), Message::from(vec![0, 255]), Message::from("x".repeat(60_000))]
+            {
+                socket.send(message.clone()).await.expect("sent");
+                assert_eq!(socket.next().await.expect("open").expect("legal"), message);
+            }
+            socket.send(Message::Ping(vec![1].into())).await.expect("sent");
+            assert_eq!(socket.next().await.expect("open").expect("legal"), Message::Pong(vec![1].into()));
+            socket.close(None).await.expect("closed");
+        }
+    });
+}
+
+/// The code with which a WebSocket was closed.
+async fn close_code(socket: &mut async_tungstenite::WebSocketStream<End>) -> Option<CloseCode> {
+    while let Some(Ok(message)) = socket.next().await {
+        if let Message::Close(frame) = message {
+            return frame.map(|frame| frame.code);
+        }
+    }
+    None
+}
+
+#[test]
+fn a_websocket_that_goes_wrong_is_closed_with_its_code() {
+    World::run(Limits::DEFAULT, async |world| {
+        let mut socket = Client::new(world.connect()).upgrade("/socket").await;
+        socket.send("x".repeat(65_537).into()).await.expect("sent");
+        assert_eq!(close_code(&mut socket).await, Some(CloseCode::Size));
+        for (frame, code) in [
+            (&b"\x81\x81\0\0\0\0\xff"[..], CloseCode::Invalid),
+            (b"\x81\x01x", CloseCode::Protocol),
+            (b"\xc1\x81\0\0\0\0x", CloseCode::Protocol),
+            (b"\x80\x81\0\0\0\0x", CloseCode::Protocol),
+        ] {
+            let mut socket = Client::new(world.connect()).upgrade("/socket").await;
+            smol::io::AsyncWriteExt::write_all(socket.get_mut(), frame).await.expect("sent");
+            assert_eq!(close_code(&mut socket).await, Some(code), "{frame:?}");
+        }
+        while world.server.stats().connections > 0 {
+            smol::future::yield_now().await;
+        }
+        assert_eq!(world.server.stats().buffered, 0);
+    });
+}
+
+#[test]
+fn a_websocket_that_answers_no_ping_is_cut_off() {
+    let mut limits = Limits::DEFAULT;
+    (limits.ping, limits.pong) = (SHORT, SHORT);
+    World::run(limits, async |world| {
+        let mut socket = Client::new(world.connect()).upgrade("/socket").await;
+        // Reading is what answers pings.
+        for _ in 0..2 {
+            assert!(matches!(socket.next().await, Some(Ok(Message::Ping(_)))));
+        }
+        while world.server.stats().connections > 0 {
+            smol::future::yield_now().await;
+        }
+    });
+}

@@ -1,0 +1,89 @@
+//! Who may import whom: arrows never go back.
+
+use std::path::Path;
+
+/// A folder or file of src/, and which modules of the crate its code may name.
+const RULES: [(&str, &[&str]); 12] = [
+    ("limits.rs", &[]),
+    ("error.rs", &["proto"]),
+    ("proto", &["limits", "error"]),
+    ("hub", &["limits", "error"]),
+    ("sweep.rs", &["limits"]),
+    ("server.rs", &["limits", "proto", "seat", "sweep"]),
+    ("seat.rs", &["server"]),
+    ("conn.rs", &["error", "exchange", "limits", "proto", "seat", "server"]),
+    ("exchange.rs", &["conn", "error", "proto", "server", "writer"]),
+    ("writer.rs", &["conn", "error", "exchange", "proto", "server"]),
+    ("ws.rs", &["conn", "error", "exchange", "limits", "proto", "server"]),
+    ("serve.rs", &["conn", "error", "exchange", "seat", "server"]),
+];
+
+/// The Rust files at and below a path.
+fn sources(path: &Path) -> Vec<(String, String)> {
+    if path.is_file() {
+        return vec![(path.display().to_string(), std::fs::read_to_string(path).expect("a source"))];
+    }
+    let entries = std::fs::read_dir(path).unwrap_or_else(|_| panic!("{} is gone", path.display()));
+    entries.flat_map(|entry| sources(&entry.expect("an entry").path())).collect()
+}
+
+/// The lines that are no comments.
+fn code(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().filter(|line| !line.trim_start().starts_with("//"))
+}
+
+#[test]
+fn arrows_never_go_back() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    for (place, allowed) in RULES {
+        for (file, text) in sources(&root.join(place)) {
+            for line in code(&text) {
+                for path in line.split("crate::").skip(1) {
+                    let module: String =
+                        path.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+                    assert!(allowed.contains(&&*module), "{file} names crate::{module}: {line}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_protocol_does_no_input_or_output() {
+    for (file, text) in sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/proto")) {
+        for word in [
+            "std::io",
+            "std::net",
+            "std::time",
+            "std::sync",
+            "async ",
+            "async_",
+            "futures",
+            ".await",
+            "println",
+        ] {
+            assert!(!code(&text).any(|line| line.contains(word)), "{file} has {word}");
+        }
+    }
+}
+
+#[test]
+fn transports_use_the_public_surface_alone() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    for (file, text) in sources(&root.join("transport")) {
+        let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+        for line in code.filter(|line| line.contains("crate::")) {
+            let private =
+                ["conn::", "server::", "seat::", "hub::", "error::", "exchange::", "writer::", "limits::"];
+            assert!(!private.iter().any(|name| line.contains(name)), "{file}: {line}");
+        }
+    }
+}
+
+#[test]
+fn one_file_names_the_websocket_engine() {
+    for (file, text) in sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src")) {
+        let names = code(&text).any(|line| line.contains("tungstenite"));
+        assert!(!names || file.ends_with("src/ws.rs"), "{file}");
+    }
+}

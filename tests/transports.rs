@@ -1,0 +1,447 @@
+//! One table of scenarios, run through all four transports; then what each does alone, and all together.
+
+mod common;
+
+use std::time::Duration;
+
+use common::World;
+use common::client::{ALL, Client, Reader, Tiding, Transport};
+use common::pipe::End;
+use tidings::{Hub, Id, Limits, Message};
+
+fn limits() -> Limits {
+    let mut limits = Limits::DEFAULT;
+    limits.history = 3;
+    limits.poll_wait = Duration::from_millis(60);
+    limits
+}
+
+impl World {
+    async fn open(&self, transport: Transport, after: Option<Id>) -> Reader<End> {
+        let after = after.map(|id| id.to_string());
+        Reader::open(self.connect(), transport, after.as_deref()).await
+    }
+
+    fn publish(&self, data: &str) -> Id {
+        self.hub.publish("news", data).expect("published")
+    }
+}
+
+fn message(id: Id, data: &str) -> Tiding {
+    Tiding::Message { id: id.to_string(), data: data.to_owned() }
+}
+
+/// Runs one scenario through all four transports, each in a world of its own.
+fn through_all(limits: &Limits, scenario: impl AsyncFn(&World, Transport)) {
+    for transport in ALL {
+        World::run(limits.clone(), async |world| {
+            println!("{transport:?}");
+            scenario(&world, transport).await;
+        });
+    }
+}
+
+#[test]
+fn fresh_means_from_now_on_and_for_a_short_poll_all_that_is_kept() {
+    through_all(&limits(), async |world, transport| {
+        let old = world.publish("old");
+        let mut reader = world.open(transport, None).await;
+        if transport == Transport::Poll {
+            assert_eq!(reader.message().await, message(old, "old"));
+        } else {
+            // The cursor comes first: from there on nothing may be missed.
+            assert_eq!(reader.next().await, Tiding::Cursor(old.to_string()));
+        }
+        let new = world.publish("new");
+        assert_eq!(reader.message().await, message(new, "new"));
+    });
+}
+
+#[test]
+fn a_reader_resumes_behind_its_cursor() {
+    through_all(&limits(), async |world, transport| {
+        let ids = ["a", "b", "c"].map(|data| world.publish(data));
+        let mut reader = world.open(transport, Some(ids[0])).await;
+        assert_eq!(reader.message().await, message(ids[1], "b"));
+        assert_eq!(reader.message().await, message(ids[2], "c"));
+        let live = world.publish("d");
+        assert_eq!(reader.message().await, message(live, "d"));
+    });
+}
+
+#[test]
+fn earliest_is_all_that_is_kept_and_no_gap() {
+    through_all(&limits(), async |world, transport| {
+        let ids = ["a", "b", "c", "d"].map(|data| world.publish(data));
+        let mut reader = Reader::open(world.connect(), transport, Some("earliest")).await;
+        for (id, data) in [(ids[1], "b"), (ids[2], "c"), (ids[3], "d")] {
+            assert_eq!(reader.message().await, message(id, data));
+        }
+    });
+}
+
+#[test]
+fn what_was_evicted_is_a_gap_and_the_rest_comes() {
+    through_all(&limits(), async |world, transport| {
+        let ids = ["a", "b", "c", "d", "e"].map(|data| world.publish(data));
+        // With c, d and e kept, whoever has b misses nothing, and whoever has a misses b.
+        let mut calm = world.open(transport, Some(ids[1])).await;
+        assert_eq!(calm.message().await, message(ids[2], "c"));
+        let mut reader = world.open(transport, Some(ids[0])).await;
+        assert!(matches!(reader.message().await, Tiding::Gap(_)));
+        for (id, data) in [(ids[2], "c"), (ids[3], "d"), (ids[4], "e")] {
+            assert_eq!(reader.message().await, message(id, data));
+        }
+    });
+}
+
+#[test]
+fn the_cursor_of_a_gap_brings_all_that_is_kept_and_no_further_gap() {
+    through_all(&limits(), async |world, transport| {
+        let ids = ["a", "b", "c", "d", "e"].map(|data| world.publish(data));
+        let mut reader = world.open(transport, Some(ids[0])).await;
+        let Tiding::Gap(next) = reader.message().await else { panic!("no gap") };
+        let mut resumed = Reader::open(world.connect(), transport, Some(&next)).await;
+        assert_eq!(resumed.next().await, Tiding::Cursor(next));
+        // A poll has told everything by then, a stream nothing.
+        if matches!(transport, Transport::Sse | Transport::WebSocket) {
+            assert_eq!(resumed.next().await, message(ids[2], "c"));
+        }
+    });
+}
+
+#[test]
+fn a_cursor_of_the_last_run_is_a_gap() {
+    through_all(&limits(), async |world, transport| {
+        let before = Hub::new(&limits());
+        let old = Id::new(before.last().epoch() - (1 << 20), 1);
+        let id = world.publish("new");
+        let mut reader = world.open(transport, Some(old)).await;
+        assert!(matches!(reader.message().await, Tiding::Gap(_)));
+        assert_eq!(reader.message().await, message(id, "new"));
+    });
+}
+
+#[test]
+fn a_forged_cursor_is_a_gap() {
+    through_all(&limits(), async |world, transport| {
+        let id = world.publish("new");
+        let mut reader = world.open(transport, Some(Id::new(id.epoch(), id.seq() + 1))).await;
+        assert!(matches!(reader.message().await, Tiding::Gap(_)));
+        assert_eq!(reader.message().await, message(id, "new"));
+    });
+}
+
+#[test]
+fn a_gap_with_nothing_kept_is_told_as_well() {
+    through_all(&limits(), async |world, transport| {
+        let mut reader = world.open(transport, Some(Id::new(1, 1))).await;
+        assert_eq!(reader.message().await, Tiding::Gap(world.hub.last().to_string()));
+        let id = world.publish("first");
+        assert_eq!(reader.message().await, message(id, "first"));
+    });
+}
+
+#[test]
+fn nothing_new_is_a_cursor() {
+    through_all(&limits(), async |world, transport| {
+        let id = world.publish("old");
+        let mut reader = world.open(transport, Some(id)).await;
+        assert_eq!(reader.next().await, Tiding::Cursor(id.to_string()));
+    });
+}
+
+#[test]
+fn the_end_of_the_hub_is_told() {
+    through_all(&limits(), async |world, transport| {
+        let mut reader = world.open(transport, None).await;
+        assert!(matches!(reader.next().await, Tiding::Cursor(_)));
+        world.hub.close();
+        if transport != Transport::Poll {
+            assert_eq!(reader.message().await, Tiding::End("closed".to_owned()));
+        }
+    });
+}
+
+#[test]
+fn the_shutdown_is_told() {
+    let mut limits = limits();
+    limits.poll_wait = Duration::from_secs(25);
+    through_all(&limits, async |world, transport| {
+        if transport == Transport::Poll {
+            return;
+        }
+        let mut reader = match transport {
+            Transport::LongPoll => world.open(transport, Some(world.hub.last())).await,
+            _ => world.open(transport, None).await,
+        };
+        let server = world.server.clone();
+        let shutdown = world.executor.spawn(async move {
+            held(&server, 1).await;
+            server.shutdown(Duration::from_secs(5)).await;
+        });
+        assert_eq!(reader.message().await, Tiding::End("shutdown".to_owned()));
+        drop(reader);
+        shutdown.await;
+        assert_eq!(world.server.stats().connections, 0);
+    });
+}
+
+/// Waits until this many requests are held.
+async fn held(server: &tidings::Server, count: usize) {
+    while server.stats().held != count {
+        smol::future::yield_now().await;
+    }
+}
+
+#[test]
+fn a_client_that_leaves_is_noticed_without_a_write() {
+    let mut limits = limits();
+    limits.poll_wait = Duration::from_secs(25);
+    through_all(&limits, async |world, transport| {
+        if transport == Transport::Poll {
+            return;
+        }
+        let mut client = Client::new(world.connect());
+        match transport {
+            Transport::WebSocket => {
+                let socket = client.upgrade("/ws").await;
+                held(&world.server, 1).await;
+                drop(socket);
+            }
+            _ => {
+                let path = if transport == Transport::Sse { "/events" } else { "/wait" };
+                client.send(format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n")).await;
+                held(&world.server, 1).await;
+                drop(client);
+            }
+        }
+        let left = std::time::Instant::now();
+        while world.server.stats().connections > 0 {
+            smol::future::yield_now().await;
+        }
+        println!("{transport:?}: noticed after {:?}", left.elapsed());
+        assert_eq!(world.hub.stats().readers, 0);
+    });
+}
+
+#[test]
+fn a_client_that_half_closes_is_answered_first() {
+    World::run(limits(), async |world| {
+        let id = world.publish("old");
+        for (path, ending) in [("/poll", "\"data\":\"old\""), ("/wait", "\"messages\":[]"), ("/", "hello")] {
+            let mut client = Client::new(world.connect());
+            client.send(format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n")).await;
+            client.finish().await;
+            let answer = client.answer().await;
+            assert!(answer.body.contains(ending), "{path}: {answer:?}");
+            assert_eq!(client.rest().await, "");
+        }
+        let mut client = Client::new(world.connect());
+        client.send("GET /events HTTP/1.1\r\nHost: h\r\nLast-Event-ID: earliest\r\n\r\n").await;
+        client.finish().await;
+        assert!(client.rest().await.contains(&format!("id: {id}\ndata: old\n\n")));
+    });
+}
+
+#[test]
+fn a_client_changes_transport_in_mid_stream() {
+    World::run(Limits::DEFAULT, async |world| {
+        let data = ["a", "b", "c", "d", "e", "f", "g", "h"];
+        let ids = data.map(|data| world.publish(data));
+        let (mut cursor, mut got) = (ids[0].predecessor_for_test(), Vec::new());
+        let order =
+            [(Transport::Sse, 3), (Transport::LongPoll, 2), (Transport::WebSocket, 2), (Transport::Poll, 1)];
+        for (transport, count) in order {
+            let mut reader = world.open(transport, Some(cursor)).await;
+            for _ in 0..count {
+                let Tiding::Message { id, data } = reader.message().await else { panic!("{transport:?}") };
+                cursor = id.parse().expect("an id");
+                got.push(data);
+            }
+        }
+        assert_eq!(got, data);
+    });
+}
+
+trait Predecessor {
+    fn predecessor_for_test(self) -> Id;
+}
+
+impl Predecessor for Id {
+    fn predecessor_for_test(self) -> Id {
+        Id::new(self.epoch(), self.seq() - 1)
+    }
+}
+
+#[test]
+fn a_short_poll_is_cached_by_its_etag() {
+    World::run(limits(), async |world| {
+        let id = world.publish("a");
+        let mut client = Client::new(world.connect());
+        let first = client.get("/poll", "").await;
+        assert_eq!(first.field("etag"), Some(&*format!("\"{id}\"")));
+        assert_eq!(first.field("cache-control"), Some("no-store"));
+        let quoted = format!("\"{id}\"");
+        for tags in [quoted.clone(), format!("W/{quoted}"), format!("\"0-1\", {quoted}"), "*".to_owned()] {
+            let answer = client.get("/poll", &format!("If-None-Match: {tags}\r\n")).await;
+            assert_eq!((answer.status, answer.body.as_str()), (304, ""), "{tags}");
+            assert_eq!(answer.field("etag"), Some(quoted.as_str()));
+        }
+        // A tag from elsewhere is a gap, and by `after` nothing new is a 200.
+        assert_eq!(client.get("/poll", "If-None-Match: \"x\"\r\n").await.json()["gap"], true);
+        assert_eq!(client.get(&format!("/poll?after={id}"), "").await.status, 200);
+        let waited = client.get("/wait", &format!("If-None-Match: {quoted}\r\n")).await;
+        assert_eq!((waited.status, waited.field("tidings-reason")), (304, Some("timeout")));
+    });
+}
+
+#[test]
+fn a_cursor_that_can_not_be_read_is_400_but_for_an_event_source() {
+    World::run(limits(), async |world| {
+        for path in ["/poll", "/wait", "/ws"] {
+            let mut client = Client::new(world.connect());
+            let upgrade = "Upgrade: websocket\r\nConnection: Upgrade\r\n";
+            let answer = client.get(&format!("{path}?after=x"), upgrade).await;
+            assert_eq!(answer.status, 400, "{path}");
+            assert_eq!(client.rest().await, "");
+        }
+        let mut reader = Reader::open(world.connect(), Transport::Sse, Some("x")).await;
+        assert!(matches!(reader.message().await, Tiding::Gap(_)));
+    });
+}
+
+#[test]
+fn an_event_stream_has_its_fields_and_its_first_bytes() {
+    World::run(limits(), async |world| {
+        world.hub.send(Message::new("news", "two\nlines").event("note")).expect("published");
+        let mut client = Client::new(world.connect());
+        client.send("GET /events?last_event_id=earliest&envelope=0 HTTP/1.1\r\nHost: h\r\n\r\n").await;
+        let head = client.until("\r\n\r\n").await;
+        for field in ["text/event-stream", "no-cache, no-transform", "X-Accel-Buffering: no", "chunked"] {
+            assert!(head.contains(field), "{field}: {head}");
+        }
+        let first = client.chunk().await.expect("the first bytes");
+        assert!(first.starts_with("id: ") && first.contains("\nretry: "), "{first}");
+        assert!(first.ends_with("data: two\ndata: lines\n\n") && first.contains("event: note\n"), "{first}");
+        let retry = first.split("retry: ").nth(1).and_then(|rest| rest.split('\n').next()?.parse().ok());
+        assert!(retry.is_some_and(|ms: u64| (2000..=5000).contains(&ms)), "{first}");
+        // Head, cursor and history went out in one write.
+        assert_eq!(client.stream.writes(), 1);
+    });
+}
+
+#[test]
+fn an_event_stream_of_http_1_0_ends_with_the_connection() {
+    World::run(limits(), async |world| {
+        let id = world.publish("a");
+        let mut client = Client::new(world.connect());
+        client.send("GET /events?lastEventId=earliest&envelope=1 HTTP/1.0\r\n\r\n").await;
+        let head = client.until("\r\n\r\n").await;
+        assert!(head.contains("Connection: close") && !head.contains("chunked"), "{head}");
+        world.hub.close();
+        let body = client.rest().await;
+        assert!(
+            body.contains(&format!("data: {{\"id\":\"{id}\",\"topic\":\"news\",\"data\":\"a\"}}\n\n")),
+            "{body}"
+        );
+        assert!(body.ends_with(": closed\n\n"), "{body}");
+        // Whoever comes back is told to stop.
+        let mut client = Client::new(world.connect());
+        assert_eq!(client.get("/events", "").await.status, 204);
+    });
+}
+
+#[test]
+fn heartbeats_carry_a_cursor_that_moved() {
+    let mut limits = limits();
+    limits.ping = Duration::from_millis(30);
+    through_all(&limits, async |world, transport| {
+        if !matches!(transport, Transport::Sse | Transport::WebSocket) {
+            return;
+        }
+        let mut reader = world.open(transport, None).await;
+        assert!(matches!(reader.next().await, Tiding::Cursor(_)));
+        // Elsewhere in the hub something happens; the quiet reader's cursor follows.
+        let id = world.hub.publish("weather", "rain").expect("published");
+        assert_eq!(reader.next().await, Tiding::Cursor(id.to_string()));
+    });
+}
+
+#[test]
+fn a_stream_that_is_old_ends_cleanly() {
+    let mut limits = limits();
+    limits.stream_age = Some(Duration::from_millis(50));
+    World::run(limits, async |world| {
+        let mut reader = world.open(Transport::Sse, None).await;
+        assert_eq!(reader.message().await, Tiding::End("age".to_owned()));
+    });
+}
+
+#[test]
+fn where_no_request_can_be_held_there_is_an_honest_answer() {
+    let mut limits = limits();
+    limits.held = 0;
+    World::run(limits, async |world| {
+        let id = world.publish("a");
+        let mut reader = Reader::open(world.connect(), Transport::Sse, Some("earliest")).await;
+        assert_eq!(reader.message().await, message(id, "a"));
+        assert_eq!(reader.message().await, Tiding::End("full".to_owned()));
+        let mut client = Client::new(world.connect());
+        assert_eq!(client.get("/wait?after=earliest", "").await.json()["messages"][0]["data"], "a");
+        let refused = client.get("/wait", "").await;
+        assert_eq!((refused.status, refused.field("tidings-reason")), (503, Some("full")));
+        assert!(refused.field("retry-after").is_some());
+        let upgrade = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+                       Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+        let refused = client.get("/ws", upgrade).await;
+        assert_eq!(refused.status, 503);
+        assert!(refused.field("retry-after").is_some());
+    });
+}
+
+#[test]
+fn one_path_serves_all_four_and_picks_topics() {
+    World::run(limits(), async |world| {
+        world.hub.publish("weather", "rain").expect("published");
+        world.publish("a");
+        let mut client = Client::new(world.connect());
+        let all = client.get("/any", "").await.json();
+        assert_eq!(all["messages"].as_array().map(Vec::len), Some(2));
+        let one = client.get("/any?topic=weather&topic=weather&wait=1&after=earliest", "").await.json();
+        assert_eq!(
+            (&one["messages"][0]["data"], one["messages"].as_array().map(Vec::len)),
+            (&"rain".into(), Some(1))
+        );
+        assert_eq!(client.get("/any?topic=secret", "").await.status, 404);
+        let mut client = Client::new(world.connect());
+        client.send("GET /any?after=earliest HTTP/1.1\r\nHost: h\r\nAccept: text/event-stream\r\n\r\n").await;
+        assert!(client.until("\n\n").await.contains("text/event-stream"));
+        Client::new(world.connect()).upgrade("/any").await;
+    });
+}
+
+#[test]
+fn a_long_history_comes_whole_though_in_pieces() {
+    let mut limits = Limits::DEFAULT;
+    limits.history_bytes = 1 << 20;
+    through_all(&limits, async |world, transport| {
+        let data = "x".repeat(1000);
+        let ids: Vec<Id> = (0..100).map(|_| world.publish(&data)).collect();
+        let mut reader = Reader::open(world.connect(), transport, Some("earliest")).await;
+        for id in ids {
+            assert_eq!(reader.message().await, message(id, &data));
+        }
+    });
+}
+
+#[test]
+fn a_feed_takes_nothing() {
+    World::run(limits(), async |world| {
+        let mut socket = Client::new(world.connect()).upgrade("/ws").await;
+        socket.send("hello".into()).await.expect("sent");
+        let mut reader = Reader::WebSocket(Box::new(socket));
+        assert!(matches!(reader.message().await, Tiding::End(reason) if reason.contains("feed")));
+        assert_eq!(world.hub.stats().messages, 0);
+    });
+}
