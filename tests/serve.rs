@@ -1,0 +1,243 @@
+//! `Server::serve` on real sockets: curl, an independent WebSocket client, the caps, panics, descriptors.
+
+mod common;
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::{Command, Stdio};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use common::client::{ALL, Client, Reader, Tiding};
+use smol::Async;
+use tidings::{Exchange, Hub, Limits, Response, Server};
+
+/// A server on a thread of its own.
+struct Running {
+    server: Server,
+    hub: Hub,
+    address: SocketAddr,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Running {
+    fn start(limits: Limits) -> Running {
+        let (server, hub) = (Server::new(limits.clone()), Hub::new(&limits));
+        let listener = Async::<TcpListener>::bind(([127, 0, 0, 1], 0)).expect("a port");
+        let address = listener.get_ref().local_addr().expect("bound");
+        let thread = std::thread::spawn({
+            let (server, hub) = (server.clone(), hub.clone());
+            move || {
+                let handler = async |ex: Exchange<'_>| match ex.path() {
+                    "/panic" => panic!("a handler may"),
+                    _ => common::app(&hub, ex).await,
+                };
+                smol::block_on(server.serve(listener, &handler)).expect("served");
+            }
+        });
+        Running { server, hub, address, thread: Some(thread) }
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    async fn client(&self) -> Client<smol::net::TcpStream> {
+        Client::new(smol::net::TcpStream::connect(self.address).await.expect("connected"))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        smol::block_on(self.server.shutdown(Duration::from_secs(5)));
+        // serve returns after a shutdown, with every connection gone.
+        self.thread.take().into_iter().for_each(|thread| thread.join().expect("no panic"));
+    }
+}
+
+/// What curl prints.
+fn curl(args: &[&str]) -> String {
+    let output = Command::new("curl")
+        .args(["-sS", "--max-time", "10"])
+        .args(args)
+        .output()
+        .expect("curl is installed");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("text")
+}
+
+#[test]
+fn curl_publishes_and_reads_by_poll_long_poll_and_events() {
+    let running = Running::start(Limits::DEFAULT);
+    let mut events = Command::new("curl")
+        .args(["-sSN", "--max-time", "10", &running.url("/events")])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("curl is installed");
+    let mut lines =
+        BufReader::new(events.stdout.take().expect("piped")).lines().map(|line| line.expect("text"));
+    assert!(lines.next().expect("the cursor").starts_with("id: "));
+    let waiting = std::thread::spawn({
+        let url = running.url("/wait");
+        move || curl(&[&url])
+    });
+    while running.server.stats().held < 2 {
+        std::thread::yield_now();
+    }
+    let id = curl(&["-d", "hello", &running.url("/publish")]);
+    assert_eq!(lines.find(|line| line.starts_with("data: ")).as_deref(), Some("data: hello"));
+    assert!(waiting.join().expect("no panic").contains(&format!("\"next\":\"{id}\"")));
+    assert!(curl(&[&running.url("/poll")]).contains("\"data\":\"hello\""));
+    events.kill().expect("killed");
+    events.wait().expect("gone");
+}
+
+#[test]
+fn curl_uploads_with_chunks_and_with_an_expectation() {
+    let running = Running::start(Limits::DEFAULT);
+    let body = "x".repeat(50_000);
+    for field in ["Transfer-Encoding: chunked", "Expect: 100-continue"] {
+        assert_eq!(curl(&["-H", field, "-d", &body, &running.url("/echo")]), body);
+    }
+    let refused =
+        curl(&["-d", &body.repeat(2), "-w", "%{http_code}", "-o", "/dev/null", &running.url("/echo")]);
+    assert_eq!(refused, "413");
+}
+
+#[test]
+fn all_four_transports_tell_the_same_over_tcp() {
+    let running = Running::start(Limits::DEFAULT);
+    smol::block_on(common::in_time(async {
+        let before = running.hub.last().to_string();
+        let mut readers = Vec::new();
+        for transport in ALL {
+            let stream = smol::net::TcpStream::connect(running.address).await.expect("connected");
+            readers.push(Reader::open(stream, transport, Some(&before)).await);
+        }
+        let id = running.hub.publish("news", "你好").expect("published").to_string();
+        for reader in &mut readers {
+            assert_eq!(reader.message().await, Tiding::Message { id: id.clone(), data: "你好".to_owned() });
+        }
+    }));
+}
+
+#[test]
+fn a_panic_ends_one_connection_only() {
+    let running = Running::start(Limits::DEFAULT);
+    smol::block_on(common::in_time(async {
+        let mut other = running.client().await;
+        assert_eq!(other.get("/", "").await.status, 200);
+        let mut client = running.client().await;
+        assert_eq!(client.get("/panic", "").await.status, 500);
+        assert_eq!(client.rest().await, "");
+        assert_eq!(other.get("/", "").await.status, 200);
+    }));
+}
+
+#[test]
+fn connections_and_addresses_are_capped() {
+    let mut limits = Limits::DEFAULT;
+    (limits.connections, limits.per_ip) = (8, Some(2));
+    let running = Running::start(limits);
+    smol::block_on(common::in_time(async {
+        let mut served = [running.client().await, running.client().await];
+        for client in &mut served {
+            assert_eq!(client.get("/", "").await.status, 200);
+        }
+        let answer = running.client().await.answer().await;
+        assert_eq!(answer.status, 503);
+        assert!(answer.field("retry-after").is_some());
+        drop(served);
+        while running.server.stats().connections > 0 {
+            smol::future::yield_now().await;
+        }
+        assert_eq!(running.client().await.get("/", "").await.status, 200);
+    }));
+}
+
+#[test]
+fn a_shutdown_says_its_last_word_and_ends_serve() {
+    let running = Running::start(Limits::DEFAULT);
+    smol::block_on(common::in_time(async {
+        let mut events = running.client().await;
+        events.send("GET /events HTTP/1.1\r\nHost: h\r\n\r\n").await;
+        events.until("retry: ").await;
+        let mut idle = running.client().await;
+        assert_eq!(idle.get("/", "").await.status, 200);
+        let server = running.server.clone();
+        let shutdown = smol::spawn(async move { server.shutdown(Duration::from_secs(5)).await });
+        assert!(events.rest().await.ends_with(": shutdown\n\n\r\n0\r\n\r\n"));
+        assert_eq!(idle.rest().await, "");
+        drop((events, idle));
+        shutdown.await;
+    }));
+}
+
+#[test]
+fn a_handler_that_will_not_end_is_cut_off() {
+    let (server, listener) = (Server::new(Limits::DEFAULT), Async::<TcpListener>::bind(([127, 0, 0, 1], 0)));
+    let listener = listener.expect("a port");
+    let address = listener.get_ref().local_addr().expect("bound");
+    let stubborn = async |ex: Exchange<'_>| {
+        let mut stream = ex.stream(Response::new(200)).await?;
+        // It writes without end to a peer that does not read, and never asks whether it should stop.
+        loop {
+            stream.write(&[b'x'; 65536]).await?;
+        }
+    };
+    let client = async {
+        let mut client = Client::new(smol::net::TcpStream::connect(address).await.expect("connected"));
+        client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
+        client.until("xxx").await;
+        server.shutdown(Duration::from_millis(50)).await;
+        while server.stats().connections > 0 {
+            smol::future::yield_now().await;
+        }
+    };
+    let serve = async { server.serve(listener, &stubborn).await.expect("served") };
+    smol::block_on(common::in_time(smol::future::or(client, serve)));
+}
+
+/// A request by blocking calls.
+fn ask(address: &str) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(Duration::from_secs(2)))?;
+    stream.write_all(b"GET / HTTP/1.0\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
+}
+
+#[test]
+fn it_survives_being_out_of_descriptors() {
+    if std::env::var_os("TIDINGS_SERVE").is_some() {
+        return serve_for_ever();
+    }
+    // This test once more, as a server that may open few descriptors.
+    let mut child = Command::new("sh")
+        .args(["-c", "ulimit -n 24 && exec \"$0\" --exact it_survives_being_out_of_descriptors --nocapture"])
+        .arg(std::env::current_exe().expect("a path"))
+        .env("TIDINGS_SERVE", "1")
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("a shell");
+    let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines().map_while(Result::ok);
+    let address = lines.find_map(|line| Some(line.split_once("serving ")?.1.to_owned())).expect("an address");
+    let many: Vec<TcpStream> =
+        (0..40).map(|_| TcpStream::connect(&address).expect("in the backlog")).collect();
+    assert!(ask(&address).is_err(), "the descriptors should be used up");
+    drop(many);
+    assert!(ask(&address).expect("back again").ends_with("hello"));
+    child.kill().expect("killed");
+    child.wait().expect("gone");
+}
+
+fn serve_for_ever() {
+    let listener = Async::<TcpListener>::bind(([127, 0, 0, 1], 0)).expect("a port");
+    println!("serving {}", listener.get_ref().local_addr().expect("bound"));
+    let mut limits = Limits::DEFAULT;
+    // Those that say nothing keep their descriptors for the length of the test.
+    limits.head_time = Duration::from_secs(60);
+    let hello = async |ex: Exchange<'_>| ex.reply(Response::text("hello")).await;
+    smol::block_on(Server::new(limits).serve(listener, &hello)).expect("served");
+}
