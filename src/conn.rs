@@ -20,6 +20,10 @@ use crate::seat::{Seat, Standing};
 use crate::server::{Server, Stage};
 
 /// What a connection runs on: TCP, a Unix socket, TLS, a pipe in memory. Implemented for whatever has the parts.
+///
+/// `poll_close` should close the writing half and leave the reading half open, as `smol::net::TcpStream` does; so
+/// the last answer reaches a client that still sends. (`smol::Async<TcpStream>` only flushes there: such a client
+/// sees the end of the answer when the connection is dropped, [`Limits::linger`] later.)
 pub trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Io for T {}
