@@ -72,3 +72,8 @@ pub use crate::server::{Server, Stats};
 pub use crate::writer::BodyWriter;
 #[cfg(feature = "ws")]
 pub use crate::ws::{Payload, WebSocket};
+
+/// The README's server is compiled as well.
+#[cfg(all(doctest, feature = "ws"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

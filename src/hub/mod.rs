@@ -69,7 +69,7 @@ impl Hub {
     ///
     /// # Errors
     ///
-    /// [`Error::TooLarge`], [`Error::Full`] if the topic would be one too many, [`Error::Closed`].
+    /// [`Error::TooLarge`](crate::Error::TooLarge), [`Error::Full`](crate::Error::Full) if the topic would be one too many, [`Error::Closed`](crate::Error::Closed).
     ///
     /// # Examples
     ///
@@ -87,7 +87,7 @@ impl Hub {
     ///
     /// # Errors
     ///
-    /// Those of [`publish`](Hub::publish), and [`Error::Misuse`] for an event name of more than one line.
+    /// Those of [`publish`](Hub::publish), and [`Error::Misuse`](crate::Error::Misuse) for an event name of more than one line.
     ///
     /// # Examples
     ///
@@ -210,7 +210,7 @@ impl Hub {
     ///
     /// # Errors
     ///
-    /// [`Error::Full`] if a topic would be one too many, [`Error::Misuse`] for no topic at all, or with a history
+    /// [`Error::Full`](crate::Error::Full) if a topic would be one too many, [`Error::Misuse`](crate::Error::Misuse) for no topic at all, or with a history
     /// of 0 (between two polls there would be nothing to go on from).
     ///
     /// # Examples

@@ -167,6 +167,7 @@ impl Head {
     }
 
     /// The elements of the list that the fields called `name` make together (RFC 9110, 5.6.1).
+    #[cfg(feature = "ws")]
     pub(crate) fn list<'a, 'n>(&'a self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
         self.values(name).flat_map(elements)
     }
