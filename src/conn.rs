@@ -4,6 +4,7 @@ use core::cell::RefCell;
 use core::future::poll_fn;
 use core::pin::Pin;
 use std::io;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -129,9 +130,15 @@ impl Conn {
                 self.close().await;
                 return Ok(None);
             }
+            // A peer that keeps its socket full must not keep the thread: two of them held up a third for
+            // seconds. (Before the head is taken: whoever drops this future must not lose one.)
+            if self.turns >= TURNS {
+                self.turns = 0;
+                future::yield_now().await;
+            }
             match self.http.head(self.seat.server.limits()) {
                 Ok(Turn::Head(head)) => {
-                    self.begin_exchange(&head).await;
+                    self.begin_exchange(&head);
                     return Ok(Some(head));
                 }
                 Ok(Turn::NeedMore) => self.read_head().await?,
@@ -144,16 +151,11 @@ impl Conn {
         }
     }
 
-    async fn begin_exchange(&mut self, head: &Head) {
+    fn begin_exchange(&mut self, head: &Head) {
         self.life = Life::Exchange(None);
         self.kept = head.len();
-        self.seat.server.shared.counts.requests.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        // A peer that keeps its socket full must not keep the thread: two of them held up a third for seconds.
         self.turns += 1;
-        if self.turns >= TURNS {
-            self.turns = 0;
-            future::yield_now().await;
-        }
+        self.seat.server.shared.counts.requests.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Brings the last exchange to its end, whatever state it was left in.
@@ -267,7 +269,11 @@ impl Conn {
     /// Moves what the peer sent into the state machine; `Ready(0)` is the end of its input.
     pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let room = self.http.room(self.limits());
-        let granted = self.seat.lease(room.min(READ));
+        let granted = match self.seat.lease(room.min(READ)) {
+            // Out of room: a peer of which nothing is kept is still heard when it leaves.
+            0 if room > 0 && self.http.buffered() == 0 => 1,
+            granted => granted,
+        };
         if granted == 0 {
             return Poll::Pending;
         }

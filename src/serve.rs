@@ -65,7 +65,8 @@ impl Server {
         // poll: the accept loop itself would cost an accept4 and an epoll_ctl per request.
         let over = executor.spawn(async {
             accepting.await;
-            self.drained().await;
+            // Whoever is still there when all is cut goes with the executor.
+            future::or(self.drained(), self.reached(Stage::Cut)).await;
         });
         executor.run(over).await;
         Ok(())
@@ -79,7 +80,7 @@ async fn accept<'a>(
     handler: &'a impl AsyncFn(Exchange<'_>) -> Result<()>,
     executor: Weak<LocalExecutor<'a>>,
 ) {
-    let (mut pause, shutdown) = (BACK_OFF.0, server.shutting_down());
+    let (mut pause, shutdown) = (BACK_OFF.0, server.reached(Stage::Draining));
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
         let accepted = future::or(async { Some(listener.accept().await) }, async {
@@ -117,12 +118,12 @@ async fn converse(mut conn: Conn, handler: &impl AsyncFn(Exchange<'_>) -> Result
 }
 
 impl Server {
-    /// Waits for the shutdown to begin.
-    async fn shutting_down(&self) {
+    /// Waits until the shutdown has come so far.
+    async fn reached(&self, stage: Stage) {
         let key = Key { server: self, key: self.shared.sweep.enter() };
         std::future::poll_fn(|cx| {
             self.shared.sweep.arm(key.key, None, cx.waker());
-            if self.stage() > Stage::Running { Poll::Ready(()) } else { Poll::Pending }
+            if self.stage() >= stage { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
     }

@@ -43,17 +43,19 @@ impl Sweep {
 
     /// Removes an entry.
     pub(crate) fn leave(&self, key: usize) {
-        self.lock().entries.try_remove(key);
+        // The waker is dropped behind the lock: its task may hold a place here itself.
+        let _entry = self.lock().entries.try_remove(key);
     }
 
     /// Wakes `waker` at `due`, or when everybody is woken. One wish per entry: a new one replaces the last.
     pub(crate) fn arm(&self, key: usize, due: Option<Instant>, waker: &Waker) {
+        // Declared before the lock, so dropped behind it: its task may hold a place here itself.
+        let _stale;
         let mut table = self.lock();
         let Some(entry) = table.entries.get_mut(key) else { return };
         entry.due = due;
-        match &mut entry.waker {
-            Some(old) => old.clone_from(waker),
-            none => *none = Some(waker.clone()),
+        if !entry.waker.as_ref().is_some_and(|old| old.will_wake(waker)) {
+            _stale = entry.waker.replace(waker.clone());
         }
         if let Some(due) = due.filter(|due| table.planned.is_none_or(|planned| *due + GRAIN < planned)) {
             table.planned = Some(due);

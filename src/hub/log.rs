@@ -254,27 +254,32 @@ impl Log {
         Ok(reader)
     }
 
-    pub(super) fn unsubscribe(&mut self, reader: &Reader) {
+    /// Takes a reader out; returns its wakers, to be dropped behind the lock.
+    pub(super) fn unsubscribe(&mut self, reader: &Reader) -> Vec<Waker> {
         self.readers -= 1;
+        let mut stale = Vec::new();
         for follow in &reader.follows {
             if let Some(topic) = self.topics.get_mut(follow.topic) {
-                topic.waiting.try_remove(follow.entry);
+                stale.extend(topic.waiting.try_remove(follow.entry).flatten());
                 topic.waiting_shrink();
             }
             self.tidy(follow.topic);
         }
+        stale
     }
 
-    /// Leaves a reader's waker with each of its topics.
-    pub(super) fn wait(&mut self, reader: &Reader, waker: &Waker) {
+    /// Leaves a reader's waker with each of its topics; returns those that it replaces, to be dropped behind the
+    /// lock.
+    pub(super) fn wait(&mut self, reader: &Reader, waker: &Waker) -> Vec<Waker> {
+        let mut stale = Vec::new();
         for follow in &reader.follows {
             let topic = self.topics.get_mut(follow.topic);
-            match topic.and_then(|topic| topic.waiting.get_mut(follow.entry)) {
-                Some(Some(old)) => old.clone_from(waker),
-                Some(none) => *none = Some(waker.clone()),
-                None => {}
+            let Some(entry) = topic.and_then(|topic| topic.waiting.get_mut(follow.entry)) else { continue };
+            if !entry.as_ref().is_some_and(|old| old.will_wake(waker)) {
+                stale.extend(entry.replace(waker.clone()));
             }
         }
+        stale
     }
 
     /// What a reader has not read, if anything; moves its cursor.

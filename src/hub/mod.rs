@@ -302,12 +302,14 @@ impl Subscription {
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Batch>> {
+        // Declared before the lock, so dropped behind it: the task of a waker may hold a subscription itself.
+        let _stale;
         let mut log = self.hub.lock();
         match log.read(&mut self.reader) {
             Some(batch) => Poll::Ready(Some(batch)),
             None if log.is_closed() => Poll::Ready(None),
             None => {
-                log.wait(&self.reader, cx.waker());
+                _stale = log.wait(&self.reader, cx.waker());
                 Poll::Pending
             }
         }
@@ -331,6 +333,6 @@ impl Subscription {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        self.hub.lock().unsubscribe(&self.reader);
+        let _stale = self.hub.lock().unsubscribe(&self.reader);
     }
 }
