@@ -6,7 +6,7 @@ use core::pin::Pin;
 use std::io;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use futures_lite::future;
 use futures_lite::io::{AsyncRead, AsyncWrite};
@@ -19,6 +19,7 @@ use crate::proto::http1::{Http1, Turn};
 use crate::proto::response::Response;
 use crate::seat::{Seat, Standing};
 use crate::server::{Server, Stage};
+use crate::sweep::deadline;
 
 /// What a connection runs on: TCP, a Unix socket, TLS, a pipe in memory. Implemented for whatever has the parts.
 ///
@@ -64,6 +65,8 @@ pub struct Conn {
     pub(crate) kept: usize,
     /// Requests in a row that were there without a wait.
     turns: u8,
+    /// Whether the last try to read found no room in `buffered`.
+    starved: bool,
 }
 
 /// What a connection is doing, and by when it must have done it.
@@ -102,8 +105,18 @@ impl Conn {
     }
 
     pub(crate) fn seated(io: Box<dyn Io>, seat: Seat) -> Conn {
-        let life = Life::Fresh(Instant::now() + seat.server.limits().head_time);
-        Conn { io, http: Http1::new(), seat, out: Vec::new(), written: 0, life, kept: 0, turns: 0 }
+        let life = Life::Fresh(deadline(seat.server.limits().head_time));
+        Conn {
+            io,
+            http: Http1::new(),
+            seat,
+            out: Vec::new(),
+            written: 0,
+            life,
+            kept: 0,
+            turns: 0,
+            starved: false,
+        }
     }
 
     /// The next request; `None` when there will be none. What is wrong with a request was already told to the
@@ -173,23 +186,24 @@ impl Conn {
                 self.life = Life::Over;
                 return Ok(());
             }
-            let now = Instant::now();
             self.life = match self.http.is_draining() {
-                true => Life::Drain(body.unwrap_or(now + self.limits().body_time)),
-                false => self.await_head(now),
+                true => Life::Drain(body.unwrap_or(deadline(self.limits().body_time))),
+                false => self.await_head(),
             };
         }
-        if self.seat.standing != Standing::Served && !matches!(self.life, Life::Closing(_) | Life::Over) {
-            self.fail(&Error::Full).await;
+        match (self.seat.standing, self.life) {
+            (Standing::Served, _) | (_, Life::Closing(_) | Life::Over) => {}
+            (Standing::Refused, _) => self.fail(&Error::Full).await,
+            (Standing::Dropped, _) => self.life = Life::Over,
         }
         self.flush().await
     }
 
     /// What a connection does between two requests.
-    fn await_head(&self, now: Instant) -> Life {
+    fn await_head(&self) -> Life {
         match self.http.buffered() {
-            0 => Life::Idle(now + self.limits().idle),
-            _ => Life::Head(now + self.limits().head_time),
+            0 => Life::Idle(deadline(self.limits().idle)),
+            _ => Life::Head(deadline(self.limits().head_time)),
         }
     }
 
@@ -200,7 +214,7 @@ impl Conn {
     /// Reads once while a head, or the rest of an unwanted body, is to come.
     async fn read_head(&mut self) -> Result<()> {
         if let (Life::Drain(_), false) = (self.life, self.http.is_draining()) {
-            self.life = self.await_head(Instant::now());
+            self.life = self.await_head();
         }
         let (Life::Fresh(by) | Life::Idle(by) | Life::Head(by) | Life::Drain(by)) = self.life else {
             return Ok(());
@@ -208,16 +222,20 @@ impl Conn {
         match self.read_by(by).await {
             Read::Some => {
                 if let Life::Idle(_) = self.life {
-                    self.life = Life::Head(Instant::now() + self.limits().head_time);
+                    self.life = Life::Head(deadline(self.limits().head_time));
                 } else if let Life::Fresh(by) = self.life {
                     self.life = Life::Head(by);
                 }
                 Ok(())
             }
             Read::Due if matches!(self.life, Life::Head(_)) && self.seat.server.stage() < Stage::Cut => {
-                let error = if self.is_starved() { Error::Full } else { Error::Timeout(Phase::Head) };
+                let error = if self.starved { Error::Full } else { Error::Timeout(Phase::Head) };
                 self.fail(&error).await;
                 Err(error)
+            }
+            Read::Due if matches!(self.life, Life::Drain(_)) => {
+                self.close().await;
+                Ok(())
             }
             Read::Due => {
                 self.shut().await;
@@ -238,9 +256,7 @@ impl Conn {
                 Poll::Ready(Err(error)) => return Poll::Ready(Read::Failed(error)),
                 Poll::Pending => self.turns = 0,
             }
-            if self.seat.poll_due(cx, Some(self.retry_by(by))).is_ready()
-                && (Instant::now() >= by || self.is_cut())
-            {
+            if self.poll_due(cx, Some(by)).is_ready() {
                 return Poll::Ready(Read::Due);
             }
             let idle = matches!(self.life, Life::Fresh(_) | Life::Idle(_));
@@ -252,28 +268,23 @@ impl Conn {
         .await
     }
 
-    /// When to look again: at the deadline, or soon while there is no room to read to.
-    fn retry_by(&self, by: Instant) -> Instant {
-        if self.is_starved() { by.min(Instant::now() + STARVED) } else { by }
-    }
-
-    fn is_cut(&self) -> bool {
-        self.seat.server.stage() == Stage::Cut
-    }
-
-    /// Whether all of `buffered` is used up.
-    fn is_starved(&self) -> bool {
-        self.seat.server.stats().buffered >= self.limits().buffered
+    /// Ready when `by` has come or the server cuts everything; while there is no room to read to, the task is woken
+    /// now and then to look again.
+    pub(crate) fn poll_due(&self, cx: &mut Context<'_>, by: Option<Instant>) -> Poll<()> {
+        let again = self.starved.then(|| Instant::now() + STARVED);
+        let soonest = by.into_iter().chain(again).min();
+        ready!(self.seat.poll_due(cx, soonest));
+        match by.is_some_and(|by| Instant::now() >= by) || self.seat.server.stage() == Stage::Cut {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        }
     }
 
     /// Moves what the peer sent into the state machine; `Ready(0)` is the end of its input.
     pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let room = self.http.room(self.limits());
-        let granted = match self.seat.lease(room.min(READ)) {
-            // Out of room: a peer of which nothing is kept is still heard when it leaves.
-            0 if room > 0 && self.http.buffered() == 0 => 1,
-            granted => granted,
-        };
+        let granted = self.seat.lease(self.http.buffered() + self.kept, room.min(READ));
+        self.starved = granted == 0 && room > 0;
         if granted == 0 {
             return Poll::Pending;
         }
@@ -290,12 +301,12 @@ impl Conn {
     pub(crate) async fn read_body(&mut self) -> Result<()> {
         let by = match self.life {
             Life::Exchange(Some(by)) => by,
-            _ => Instant::now() + self.limits().body_time,
+            _ => deadline(self.limits().body_time),
         };
         self.life = Life::Exchange(Some(by));
         match self.read_by(by).await {
             Read::Some => Ok(()),
-            Read::Due if self.is_starved() => Err(Error::Full),
+            Read::Due if self.starved => Err(Error::Full),
             Read::Due => Err(Error::Timeout(Phase::Body)),
             Read::Failed(error) => Err(error.into()),
         }
@@ -306,7 +317,7 @@ impl Conn {
         if self.out.is_empty() {
             return Ok(());
         }
-        let by = Instant::now() + self.limits().write_time;
+        let by = deadline(self.limits().write_time);
         let flushed = poll_fn(|cx| match self.poll_flush(cx) {
             Poll::Ready(flushed) => Poll::Ready(flushed.map_err(Error::from)),
             Poll::Pending => self.seat.poll_due(cx, Some(by)).map(|()| Err(Error::Timeout(Phase::Write))),
@@ -378,7 +389,7 @@ impl Conn {
             let gone = self.http.has_ended();
             self.shut().await;
             if !gone {
-                self.life = Life::Closing(Instant::now() + self.limits().linger);
+                self.life = Life::Closing(deadline(self.limits().linger));
             }
         }
         let Life::Closing(by) = self.life else { return };
@@ -397,7 +408,7 @@ impl Conn {
 
     /// Closes the writing half.
     async fn shut(&mut self) {
-        let by = Instant::now() + Duration::from_secs(1).min(self.limits().linger);
+        let by = deadline(self.limits().linger);
         self.http.abandon();
         self.seat.settle(0);
         self.life = Life::Over;

@@ -3,7 +3,7 @@
 use core::future::{Future, pending, poll_fn};
 use core::pin::pin;
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::conn::Conn;
 use crate::error::{Error, Result};
@@ -12,6 +12,7 @@ use crate::proto::body::Piece;
 use crate::proto::head::Head;
 use crate::proto::response::Response;
 use crate::server::Server;
+use crate::sweep::deadline;
 use crate::writer::BodyWriter;
 
 /// One request. [`reply`](Exchange::reply), [`stream`](Exchange::stream) and `upgrade` consume it, so it is
@@ -104,7 +105,7 @@ impl<'c> Exchange<'c> {
 
     /// Sends `100 Continue` if the client waits for it.
     async fn go_on(&mut self) -> Result<()> {
-        self.conn.http.go_on(&mut self.conn.out);
+        self.conn.http.go_on(self.conn.seat.server.limits(), &mut self.conn.out);
         self.conn.flush().await
     }
 
@@ -191,7 +192,8 @@ impl<'c> Exchange<'c> {
 
     /// Waits for `future`, at most `within`, and watches the peer and the server meanwhile: a request that is
     /// held has left its own deadlines. What the peer sends early is kept, up to
-    /// [`Limits::head`](crate::Limits::head) bytes.
+    /// [`Limits::head`](crate::Limits::head) bytes; a peer that has sent more is not watched until it is answered,
+    /// so whoever waits long should write now and then.
     ///
     /// # Errors
     ///
@@ -297,7 +299,7 @@ impl<'c> Exchange<'c> {
 impl Conn {
     /// See [`Exchange::wait`].
     pub(crate) async fn wait<F: Future>(&mut self, future: F, within: Duration) -> Wait<F::Output> {
-        let by = Instant::now().checked_add(within);
+        let by = Some(deadline(within));
         let mut future = pin!(future);
         poll_fn(|cx| {
             if let Poll::Ready(value) = future.as_mut().poll(cx) {
@@ -311,7 +313,7 @@ impl Conn {
                     return Poll::Ready(Wait::Left);
                 }
             }
-            let due = self.seat.poll_due(cx, by);
+            let due = self.poll_due(cx, by);
             match (self.is_draining(), due) {
                 (true, _) => Poll::Ready(Wait::Shutdown),
                 (false, Poll::Ready(())) => Poll::Ready(Wait::Elapsed),

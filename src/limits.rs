@@ -12,7 +12,11 @@ pub(crate) const GRAIN: Duration = Duration::from_millis(20);
 /// How often a connection looks again for room while `buffered` is used up.
 pub(crate) const STARVED: Duration = Duration::from_millis(50);
 
-/// After this many answers in a row without a wait, a connection lets the others go first.
+/// Bytes that a connection may buffer without a share of `buffered`; they are in [`CONNECTION`]. So an ordinary
+/// request is read, and a peer is heard when it leaves, also while others use up all of `buffered`.
+pub(crate) const SPARE: usize = 1024;
+
+/// After this many requests or frames in a row without a wait, a connection lets the others go first.
 pub(crate) const TURNS: u8 = 16;
 
 /// The most payload that a [`Batch`](crate::Batch) carries when it has more than one message, in bytes. A
@@ -78,7 +82,7 @@ pub struct Limits {
     /// Connections from one IPv4 address or one IPv6 /64, where [`Server::serve`](crate::Server::serve) accepts
     /// them. The peer sees 503 with `Retry-After`.
     pub per_ip: Option<usize>,
-    /// Bytes received and not yet used, over all connections. Reading pauses; the peer sees 503 or close 1013 if
+    /// Bytes received and not yet used, over all connections, beside 1 KiB that each has for itself. Reading pauses; the peer sees 503 or close 1013 if
     /// it lasts.
     pub buffered: usize,
     /// Topics of a hub. The publisher or reader sees [`Error::Full`](crate::Error::Full), on the wire 503.

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
+use crate::limits::SPARE;
 use crate::server::{Server, Stage};
 
 /// One connection's place in its server.
@@ -18,7 +19,7 @@ pub(crate) struct Seat {
     network: Option<IpAddr>,
     /// Whether it is counted among the held.
     held: bool,
-    /// How many bytes it is counted with in `buffered`.
+    /// How many bytes it is counted with in `buffered`: what it uses above [`SPARE`].
     leased: usize,
 }
 
@@ -75,22 +76,27 @@ impl Seat {
         }
     }
 
-    /// Leases up to `most` further bytes; returns how many.
-    pub(crate) fn lease(&mut self, most: usize) -> usize {
-        let mut granted = 0;
-        let limit = self.server.shared.limits.buffered;
-        let buffered = &self.server.shared.counts.buffered;
-        let _ = buffered.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
-            granted = most.min(limit.saturating_sub(used));
-            Some(used + granted)
-        });
-        self.leased += granted;
-        granted
+    /// Leases up to `most` bytes beside the `used` ones; returns how many.
+    pub(crate) fn lease(&mut self, used: usize, most: usize) -> usize {
+        let spare = SPARE.saturating_sub(used).min(most);
+        let (mut granted, wanted) = (0, most - spare);
+        if wanted > 0 {
+            let limit = self.server.shared.limits.buffered;
+            let grant = |buffered: usize| {
+                granted = wanted.min(limit.saturating_sub(buffered));
+                Some(buffered + granted)
+            };
+            let buffered = &self.server.shared.counts.buffered;
+            let _ = buffered.fetch_update(Ordering::Relaxed, Ordering::Relaxed, grant);
+            self.leased += granted;
+        }
+        spare + granted
     }
 
     /// Sets the lease to what is really used.
     pub(crate) fn settle(&mut self, used: usize) {
         let buffered = &self.server.shared.counts.buffered;
+        let used = used.saturating_sub(SPARE);
         if used < self.leased {
             buffered.fetch_sub(self.leased - used, Ordering::Relaxed);
         } else if used > self.leased {

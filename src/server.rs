@@ -262,6 +262,9 @@ impl Server {
         let count = addresses.entry(network).or_insert(0);
         let admitted = *count < most;
         *count += usize::from(admitted);
+        if *count == 0 {
+            addresses.remove(&network);
+        }
         admitted
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use async_io::Timer;
 use event_listener::Event;
@@ -18,6 +18,12 @@ pub(crate) struct Sweep {
     table: Mutex<Table>,
     /// Notified when a deadline comes that is sooner than the planned sweep.
     sooner: Event,
+}
+
+/// The moment that is `within` from now; a time without end is a century.
+pub(crate) fn deadline(within: Duration) -> Instant {
+    const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+    Instant::now() + within.min(CENTURY)
 }
 
 #[derive(Debug, Default)]

@@ -7,19 +7,21 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use async_tungstenite::WebSocketStream;
+use async_tungstenite::tungstenite::error::ProtocolError;
 use async_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use async_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use async_tungstenite::tungstenite::{Error as WsError, Message as WsMessage};
 use futures_lite::io::{AsyncRead, AsyncWrite};
-use futures_lite::{Stream, ready};
+use futures_lite::{Stream, future, ready};
 
 use crate::conn::Conn;
 use crate::error::{Error, Phase, Result};
 use crate::exchange::{Exchange, Wait};
-use crate::limits::Limits;
+use crate::limits::{Limits, STARVED, TURNS};
 use crate::proto::Fault;
 use crate::proto::ws::{Upgrade, is_upgrade, offered};
 use crate::server::Server;
+use crate::sweep::deadline;
 
 /// Bytes that the engine reads at once. Its default of 128 KiB is allocated per socket, and zeroed per read.
 const ENGINE_READ: usize = 1024;
@@ -39,6 +41,8 @@ pub struct WebSocket<'c> {
     pong_by: Option<Instant>,
     /// Whether the peer can still be waited for.
     open: bool,
+    /// Messages in a row, whether or not there was a wait between them.
+    turns: u8,
 }
 
 /// What one WebSocket message carries.
@@ -130,10 +134,10 @@ impl<'c> Exchange<'c> {
         let early = conn.http.upgrade(&upgrade.accept, protocol, date.as_deref(), &mut conn.out);
         conn.flush().await?;
         let limits = conn.limits();
-        let (config, ping_by) = (config(limits), Instant::now() + limits.ping);
-        let socket = Socket { taken: early.len(), write_by: None, conn };
+        let (config, ping_by) = (config(limits), deadline(limits.ping));
+        let socket = Socket { taken: early.len(), starved_by: None, write_by: None, conn };
         let engine = WebSocketStream::from_partially_read(socket, early, Role::Server, Some(config)).await;
-        Ok(WebSocket { engine, received: None, ping_by, pong_by: None, open: true })
+        Ok(WebSocket { engine, received: None, ping_by, pong_by: None, open: true, turns: 0 })
     }
 }
 
@@ -141,7 +145,9 @@ fn config(limits: &Limits) -> WebSocketConfig {
     WebSocketConfig::default()
         .read_buffer_size(ENGINE_READ)
         .write_buffer_size(0)
-        .max_write_buffer_size(limits.message.max(limits.history_bytes) * 4 + ENGINE_SPARE)
+        .max_write_buffer_size(
+            limits.message.max(limits.history_bytes).saturating_mul(4).saturating_add(ENGINE_SPARE),
+        )
         .max_message_size(Some(limits.message))
         .max_frame_size(Some(limits.message))
 }
@@ -163,6 +169,12 @@ impl WebSocket<'_> {
     ///
     /// See [`Exchange::upgrade`].
     pub async fn recv(&mut self) -> Result<Option<Payload>> {
+        // A peer that sends without end must not keep the thread.
+        self.turns += 1;
+        if self.turns >= TURNS {
+            self.turns = 0;
+            future::yield_now().await;
+        }
         loop {
             match self.wait(pending::<()>(), Duration::MAX).await? {
                 Wait::Readable => return Ok(self.received.take()),
@@ -213,7 +225,7 @@ impl WebSocket<'_> {
     /// }
     /// ```
     pub async fn wait<F: Future>(&mut self, future: F, within: Duration) -> Result<Wait<F::Output>> {
-        let by = Instant::now().checked_add(within);
+        let by = deadline(within);
         let mut future = pin!(future);
         loop {
             let event = poll_fn(|cx| {
@@ -231,7 +243,7 @@ impl WebSocket<'_> {
     }
 
     /// What happens beside the future that is waited for; `None` when a heartbeat is due.
-    fn poll_event(&mut self, cx: &mut Context<'_>, by: Option<Instant>) -> Poll<Result<Option<Event>>> {
+    fn poll_event(&mut self, cx: &mut Context<'_>, by: Instant) -> Poll<Result<Option<Event>>> {
         match self.poll_message(cx) {
             Poll::Ready(Ok(event)) => return Poll::Ready(Ok(Some(event))),
             Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
@@ -241,38 +253,58 @@ impl WebSocket<'_> {
         if self.pong_by.is_some_and(|by| now >= by) {
             return Poll::Ready(Err(Error::Timeout(Phase::Pong)));
         }
-        let beat = self.pong_by.unwrap_or(self.ping_by);
-        let seat = &self.engine.get_ref().conn.seat;
-        let due = seat.poll_due(cx, Some(by.map_or(beat, |by| by.min(beat))));
-        if self.engine.get_ref().conn.is_draining() {
+        let socket = self.engine.get_ref();
+        let again = socket.starved_by.map(|_| now + STARVED);
+        let soonest = again.into_iter().chain([by, self.pong_by.unwrap_or(self.ping_by)]).min();
+        let due = socket.conn.seat.poll_due(cx, soonest);
+        if socket.conn.is_draining() {
             return Poll::Ready(Ok(Some(Event::Shutdown)));
         }
-        due.map(|()| Ok(by.is_some_and(|by| now >= by).then_some(Event::Elapsed)))
+        due.map(|()| Ok((now >= by).then_some(Event::Elapsed)))
     }
 
+    /// Reads until a message is whole, the peer has gone, or it has had its turn.
     fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event>> {
-        if self.received.is_some() {
-            return Poll::Ready(Ok(Event::Readable));
-        }
-        while self.open {
-            match ready!(Pin::new(&mut self.engine).poll_next(cx)) {
-                Some(Ok(WsMessage::Text(text))) => self.received = Some(Payload::from(text.as_str())),
-                Some(Ok(WsMessage::Binary(bytes))) => self.received = Some(Payload::from(bytes.to_vec())),
-                Some(Ok(WsMessage::Pong(_))) => self.pong_by = None,
-                // The engine answers pings and closes by itself, when it is polled again.
-                Some(Ok(_)) => {}
-                Some(Err(error)) => {
-                    self.open = false;
-                    return Poll::Ready(Err(engine_error(error)));
+        for _ in 0..TURNS {
+            match (&self.received, self.open) {
+                (Some(_), _) => return Poll::Ready(Ok(Event::Readable)),
+                (None, false) => return Poll::Ready(Ok(Event::Left)),
+                (None, true) => {
+                    let read = ready!(Pin::new(&mut self.engine).poll_next(cx));
+                    self.take(read)?;
                 }
-                None => self.open = false,
-            }
-            if self.received.is_some() {
-                self.engine.get_mut().settle();
-                return Poll::Ready(Ok(Event::Readable));
             }
         }
-        Poll::Ready(Ok(Event::Left))
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Takes over what the engine has read.
+    fn take(&mut self, read: Option<core::result::Result<WsMessage, WsError>>) -> Result<()> {
+        let socket = self.engine.get_mut();
+        match read.transpose() {
+            Ok(Some(WsMessage::Text(text))) => {
+                socket.settle(0);
+                self.received = Some(Payload::from(text.as_str()));
+            }
+            Ok(Some(WsMessage::Binary(bytes))) => {
+                socket.settle(0);
+                self.received = Some(Payload::from(bytes.to_vec()));
+            }
+            // The engine answers pings and closes by itself, when it is polled again.
+            Ok(Some(WsMessage::Ping(payload))) => socket.forget(payload.len()),
+            Ok(Some(WsMessage::Pong(payload))) => {
+                socket.forget(payload.len());
+                self.pong_by = None;
+            }
+            Ok(Some(_)) => {}
+            Ok(None) => self.open = false,
+            Err(error) => {
+                self.open = false;
+                return Err(engine_error(error));
+            }
+        }
+        Ok(())
     }
 
     /// Pings when that is due.
@@ -330,8 +362,8 @@ impl WebSocket<'_> {
     ///
     /// That of [`send`](WebSocket::send).
     pub async fn ping(&mut self) -> Result<()> {
-        let (now, limits) = (Instant::now(), self.server().limits());
-        let (ping_by, pong_by) = (now + limits.ping, now + limits.pong);
+        let limits = self.server().limits();
+        let (ping_by, pong_by) = (deadline(limits.ping), deadline(limits.pong));
         self.ping_by = ping_by;
         self.pong_by.get_or_insert(pong_by);
         self.write(WsMessage::Ping(Vec::new().into())).await
@@ -363,13 +395,13 @@ impl WebSocket<'_> {
             return Ok(());
         }
         self.write(close_frame(code, reason)).await?;
-        let by = Instant::now() + self.server().limits().linger;
+        let by = deadline(self.server().limits().linger);
         poll_fn(|cx| match self.poll_message(cx) {
             Poll::Ready(Ok(Event::Readable)) => {
                 // Too late to be answered.
                 self.received = None;
                 cx.waker().wake_by_ref();
-                Poll::Pending
+                if Instant::now() < by { Poll::Pending } else { Poll::Ready(()) }
             }
             Poll::Ready(_) => Poll::Ready(()),
             Poll::Pending => self.engine.get_ref().conn.seat.poll_due(cx, Some(by)),
@@ -399,7 +431,7 @@ impl WebSocket<'_> {
     }
 
     async fn write(&mut self, message: WsMessage) -> Result<()> {
-        let by = Instant::now() + self.server().limits().write_time;
+        let by = deadline(self.server().limits().write_time);
         self.engine.get_mut().write_by = Some(by);
         let sent = self.engine.send(message).await.map_err(engine_error);
         self.engine.get_mut().write_by = None;
@@ -444,6 +476,7 @@ fn engine_error(error: WsError) -> Error {
         WsError::Io(error) => Error::Io(error),
         WsError::Capacity(_) => Error::Fault(Fault::MessageTooLarge),
         WsError::Utf8(_) => Error::Fault(Fault::NotUtf8),
+        WsError::Protocol(ProtocolError::SendAfterClosing) => Error::Io(io::ErrorKind::NotConnected.into()),
         WsError::Protocol(_) => Error::Fault(Fault::Frame),
         error => Error::Io(io::Error::new(io::ErrorKind::NotConnected, error)),
     }
@@ -454,15 +487,24 @@ struct Socket<'c> {
     conn: &'c mut Conn,
     /// Bytes read since the last whole message: what the engine holds of a part of one.
     taken: usize,
+    /// While there is no room to read to: when to give up.
+    starved_by: Option<Instant>,
     /// When the write under way must be done.
     write_by: Option<Instant>,
 }
 
 impl Socket<'_> {
-    /// A message is whole: the engine holds no more of it.
-    fn settle(&mut self) {
-        self.taken = 0;
-        self.conn.seat.settle(0);
+    /// The engine holds this much of a message that is not whole.
+    fn settle(&mut self, taken: usize) {
+        self.taken = taken;
+        // It refuses a longer message, so the rest of what was read is frame heads that it has dropped.
+        let most = self.conn.limits().message.saturating_add(ENGINE_READ);
+        self.conn.seat.settle(taken.min(most));
+    }
+
+    /// A control frame was read and dropped: its head, its mask and its payload.
+    fn forget(&mut self, payload: usize) {
+        self.settle(self.taken.saturating_sub(6 + payload));
     }
 
     /// A write that waits: is its time up?
@@ -478,16 +520,23 @@ impl Socket<'_> {
 
 impl AsyncRead for Socket<'_> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
-        let granted = self.conn.seat.lease(buf.len());
-        if granted == 0 && !buf.is_empty() {
-            return Poll::Ready(Err(io::ErrorKind::OutOfMemory.into()));
+        let most = buf.len();
+        let used = self.taken.min(self.conn.limits().message);
+        let granted = self.conn.seat.lease(used, most);
+        if granted == 0 && most > 0 {
+            let patience = self.conn.limits().body_time;
+            let by = *self.starved_by.get_or_insert_with(|| deadline(patience));
+            // The wait that this read is part of looks again soon.
+            return if Instant::now() < by {
+                Poll::Pending
+            } else {
+                Poll::Ready(Err(io::ErrorKind::OutOfMemory.into()))
+            };
         }
+        self.starved_by = None;
         let read = Pin::new(&mut self.conn.io).poll_read(cx, &mut buf[..granted]);
-        if let Poll::Ready(Ok(n)) = read {
-            self.taken += n;
-        }
-        let taken = self.taken;
-        self.conn.seat.settle(taken);
+        let taken = self.taken + if let Poll::Ready(Ok(n)) = read { n } else { 0 };
+        self.settle(taken);
         read
     }
 }

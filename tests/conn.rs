@@ -416,3 +416,136 @@ fn a_websocket_that_answers_no_ping_is_cut_off() {
         }
     });
 }
+
+/// Uses up all that may be buffered, by heads that are almost whole.
+async fn fill(world: &World) -> Vec<Client<End>> {
+    let (limits, mut clients) = (world.server.limits(), Vec::new());
+    while world.server.stats().buffered < limits.buffered {
+        let mut client = world.client();
+        client.send(format!("GET / HTTP/1.1\r\nX: {}", "x".repeat(limits.head - 100))).await;
+        while client.stream.unread() && world.server.stats().buffered < limits.buffered {
+            smol::future::yield_now().await;
+        }
+        clients.push(client);
+    }
+    clients
+}
+
+#[test]
+fn a_websocket_lives_on_while_others_use_up_the_buffers() {
+    let mut limits = Limits::DEFAULT;
+    (limits.buffered, limits.body_time) = (64 * 1024, Duration::from_secs(60));
+    World::run(limits, async |world| {
+        let mut socket = Client::new(world.connect()).upgrade("/socket").await;
+        let attackers = fill(&world).await;
+        socket.send("small".into()).await.expect("sent");
+        assert_eq!(socket.next().await.expect("open").expect("legal"), Message::from("small"));
+        assert_eq!(world.client().get("/", "").await.body, "hello", "an ordinary request is read as well");
+        // More than each has for itself waits until there is room.
+        let large = Message::from("x".repeat(10_000));
+        socket.send(large.clone()).await.expect("sent");
+        drop(attackers);
+        assert_eq!(socket.next().await.expect("open").expect("legal"), large);
+    });
+}
+
+#[test]
+fn a_websocket_that_finds_no_room_for_long_is_closed_with_1013() {
+    let mut limits = Limits::DEFAULT;
+    (limits.buffered, limits.body_time) = (16 * 1024, SHORT);
+    World::run(limits, async |world| {
+        let mut socket = Client::new(world.connect()).upgrade("/socket").await;
+        let _attackers = fill(&world).await;
+        socket.send("x".repeat(10_000).into()).await.expect("sent");
+        assert_eq!(close_code(&mut socket).await, Some(CloseCode::Again));
+    });
+}
+
+#[test]
+fn control_frames_and_empty_fragments_take_no_memory() {
+    World::run(Limits::DEFAULT, async |world| {
+        let pong = b"\x8a\x80\0\0\0\0".repeat(50_000);
+        let fragments = [&b"\x01\x80\0\0\0\0"[..], &b"\0\x80\0\0\0\0".repeat(50_000)].concat();
+        for (frames, most) in [(pong, 0), (fragments, 66 * 1024)] {
+            let mut socket = Client::new(world.connect()).upgrade("/socket").await;
+            smol::io::AsyncWriteExt::write_all(socket.get_mut(), &frames).await.expect("sent");
+            while socket.get_ref().unread() {
+                smol::future::yield_now().await;
+            }
+            let buffered = world.server.stats().buffered;
+            assert!(buffered <= most, "{buffered} after {} bytes of frames", frames.len());
+        }
+    });
+}
+
+#[test]
+fn a_held_client_that_leaves_is_noticed_while_others_use_up_the_buffers() {
+    let mut limits = Limits::DEFAULT;
+    limits.buffered = 16 * 1024;
+    World::run(limits, async |world| {
+        let mut client = world.client();
+        client.send("GET /wait HTTP/1.1\r\nHost: h\r\n\r\n").await;
+        while world.server.stats().held == 0 {
+            smol::future::yield_now().await;
+        }
+        let _attackers = fill(&world).await;
+        drop(client);
+        while world.server.stats().held > 0 {
+            smol::future::yield_now().await;
+        }
+    });
+}
+
+#[test]
+fn times_without_end_are_legal() {
+    let mut limits = Limits::DEFAULT;
+    let times = [&mut limits.head_time, &mut limits.body_time, &mut limits.idle, &mut limits.write_time];
+    times
+        .into_iter()
+        .chain([&mut limits.linger, &mut limits.ping, &mut limits.pong])
+        .for_each(|t| *t = Duration::MAX);
+    World::run(limits, async |world| {
+        let mut client = world.client();
+        client.send("POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\n").await;
+        client.send("x").await;
+        assert_eq!(client.answer().await.body, "x");
+        let mut socket = Client::new(world.connect()).upgrade("/socket").await;
+        socket.send("x".into()).await.expect("sent");
+        assert_eq!(socket.next().await.expect("open").expect("legal"), Message::from("x"));
+    });
+}
+
+#[test]
+fn a_flood_of_connections_is_dropped_beyond_those_that_are_told() {
+    let mut limits = Limits::DEFAULT;
+    limits.connections = 1;
+    World::run(limits, async |world| {
+        let mut served = world.client();
+        assert_eq!(served.get("/", "").await.status, 200);
+        let mut flood: Vec<_> = (0..10).map(|_| world.client()).collect();
+        let mut told = 0;
+        for client in &mut flood {
+            told += usize::from(client.rest().await.starts_with("HTTP/1.1 503"));
+        }
+        assert_eq!(told, 1, "one eighth of the connections, and one");
+    });
+}
+
+#[test]
+fn a_dropped_next_loses_no_pipelined_request() {
+    smol::block_on(async {
+        let server = Server::new(Limits::DEFAULT);
+        let (end, io) = common::pipe::pipe();
+        let (mut client, mut conn) = (Client::new(end), Conn::new(io, &server));
+        client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n".repeat(100)).await;
+        let mut answered = 0;
+        while answered < 100 {
+            // A future that is pending, as it is when it lets others go first, is dropped.
+            if let Some(exchange) = smol::future::poll_once(conn.next()).await {
+                let exchange = exchange.expect("no fault").expect("a request");
+                exchange.reply(Response::new(204)).await.expect("written");
+                answered += 1;
+            }
+        }
+    });
+}

@@ -10,11 +10,11 @@ const RULES: [(&str, &[&str]); 12] = [
     ("hub", &["limits", "error"]),
     ("sweep.rs", &["limits"]),
     ("server.rs", &["limits", "proto", "seat", "sweep"]),
-    ("seat.rs", &["server"]),
-    ("conn.rs", &["error", "exchange", "limits", "proto", "seat", "server"]),
-    ("exchange.rs", &["conn", "error", "proto", "server", "writer"]),
+    ("seat.rs", &["limits", "server"]),
+    ("conn.rs", &["error", "exchange", "limits", "proto", "seat", "server", "sweep"]),
+    ("exchange.rs", &["conn", "error", "proto", "server", "sweep", "writer"]),
     ("writer.rs", &["conn", "error", "exchange", "proto", "server"]),
-    ("ws.rs", &["conn", "error", "exchange", "limits", "proto", "server"]),
+    ("ws.rs", &["conn", "error", "exchange", "limits", "proto", "server", "sweep"]),
     ("serve.rs", &["conn", "error", "exchange", "seat", "server"]),
 ];
 

@@ -35,10 +35,10 @@ pub struct Head {
     method: Range<usize>,
     /// Where the request-target stands.
     target: Range<usize>,
-    /// The decoded path, where it differs from what came.
-    path: Box<str>,
-    /// The raw query.
-    query: Box<str>,
+    /// Where the path stands.
+    path: Path,
+    /// Where the raw query stands.
+    query: Range<usize>,
     /// What the request line says, 1.x above 1.1 taken as 1.1.
     version: Version,
     /// Where the fields stand, in their order.
@@ -47,11 +47,20 @@ pub struct Head {
     facts: Facts,
 }
 
-/// Where a field's name and value stand in the head.
+/// A path: mostly it is just as it came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Path {
+    /// It stands in the head.
+    Here(Range<usize>),
+    /// It was percent-encoded, or left out.
+    Decoded(Box<str>),
+}
+
+/// Where a field's name and value stand in the head. Half of a `Range`, since there are many of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Field {
-    name: Range<usize>,
-    value: Range<usize>,
+    name: (u32, u32),
+    value: (u32, u32),
 }
 
 /// The version of a request (RFC 9112, 2.3).
@@ -86,28 +95,36 @@ impl Head {
     ///
     /// The first fault in the order of the bytes, however they were cut.
     pub fn parse(input: &[u8], limits: &Limits) -> Result<Step<(Head, usize)>, Fault> {
-        let window = &input[..input.len().min(limits.head)];
+        // Places in a head are 32 bits wide.
+        let most = limits.head.min(u32::MAX as usize);
+        let window = &input[..input.len().min(most)];
         let start = match skip_empty_line(window)? {
             Step::Complete(start) => start,
             Step::NeedMore => return Ok(Step::NeedMore),
         };
         let line = match RequestLine::parse(window, start)? {
             Step::Complete(line) => line,
-            Step::NeedMore if window.len() == limits.head => return Err(Fault::TargetTooLong),
+            Step::NeedMore if window.len() == most => return Err(Fault::TargetTooLong),
             Step::NeedMore => return Ok(Step::NeedMore),
         };
         match parse_fields(window, line.end, line.version, limits)? {
             Step::Complete(fields) => Ok(Step::Complete(Head::new(window, line, fields))),
-            Step::NeedMore if window.len() == limits.head => Err(Fault::HeadTooLarge),
+            Step::NeedMore if window.len() == most => Err(Fault::HeadTooLarge),
             Step::NeedMore => Ok(Step::NeedMore),
         }
     }
 
     fn new(window: &[u8], line: RequestLine, fields: Fields) -> (Head, usize) {
         let bytes: Box<[u8]> = window[..fields.end].into();
-        let (path, query) = uri::split_target(&bytes[line.method.clone()], &bytes[line.target.clone()]);
-        let (path, query) = (uri::decode(ascii(path), false).into(), ascii(query).into());
         let RequestLine { method, target, version, .. } = line;
+        let (path, query) = uri::split_target(&bytes[method.clone()], &bytes[target.clone()]);
+        let path = match uri::decode(ascii(path), false) {
+            Cow::Borrowed(_) if target.contains(&place(&bytes, path).start) => {
+                Path::Here(place(&bytes, path))
+            }
+            decoded => Path::Decoded(decoded.into()),
+        };
+        let query = if query.is_empty() { 0..0 } else { place(&bytes, query) };
         let fields_at = fields.at.into();
         let head =
             Head { method, target, path, query, version, fields: fields_at, facts: fields.facts, bytes };
@@ -128,7 +145,10 @@ impl Head {
     ///
     /// An encoded slash is decoded as well: who tells `%2F` from `/` looks at [`target`](Head::target).
     pub fn path(&self) -> &str {
-        &self.path
+        match &self.path {
+            Path::Here(range) => ascii(&self.bytes[range.clone()]),
+            Path::Decoded(path) => path,
+        }
     }
 
     /// The first value of `name` in the query, decoded as a form is (`+` is a blank).
@@ -138,7 +158,7 @@ impl Head {
 
     /// All values of `name` in the query, in their order, decoded as a form is.
     pub fn queries<'a, 'n>(&'a self, name: &'n str) -> impl Iterator<Item = Cow<'a, str>> + use<'a, 'n> {
-        self.query
+        ascii(&self.bytes[self.query.clone()])
             .split('&')
             .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
             .filter(move |(key, _)| uri::decode(key, true) == name)
@@ -153,7 +173,11 @@ impl Head {
 
     /// All fields in their order, repeated ones repeated.
     pub fn headers(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        self.fields.iter().map(|f| (ascii(&self.bytes[f.name.clone()]), &self.bytes[f.value.clone()]))
+        self.fields.iter().map(|field| (ascii(self.part(field.name)), self.part(field.value)))
+    }
+
+    fn part(&self, (start, end): (u32, u32)) -> &[u8] {
+        &self.bytes[start as usize..end as usize]
     }
 
     /// The version of the request.
@@ -190,7 +214,8 @@ impl Head {
 
     /// The bytes that the head takes, for who counts them.
     pub(crate) fn len(&self) -> usize {
-        self.bytes.len() + self.fields.len() * size_of::<Field>()
+        let decoded = if let Path::Decoded(path) = &self.path { path.len() } else { 0 };
+        self.bytes.len() + decoded + self.fields.len() * size_of::<Field>()
     }
 }
 
@@ -230,14 +255,7 @@ impl RequestLine {
         if &bytes[method.clone()] == b"CONNECT" {
             return Err(Fault::Connect);
         }
-        let Some(target) = word(bytes, method.end + 1, |b| b.is_ascii_graphic()) else {
-            return unfinished_target(&bytes[method.clone()], &bytes[(method.end + 1).min(bytes.len())..]);
-        };
-        let found = target.as_ref().map_or(&bytes[method.end + 1..], |t| &bytes[t.clone()]);
-        if target.is_ok() && !uri::is_target(&bytes[method.clone()], found, true) {
-            return Err(Fault::Target);
-        }
-        let target = target?;
+        let Step::Complete(target) = parse_target(bytes, &method)? else { return Ok(Step::NeedMore) };
         match parse_version(&bytes[target.end + 1..])? {
             Step::Complete((version, len)) => {
                 let end = target.end + 1 + len;
@@ -248,9 +266,24 @@ impl RequestLine {
     }
 }
 
-/// A target without its end: can it still become one?
-fn unfinished_target(method: &[u8], target: &[u8]) -> Result<Step<RequestLine>, Fault> {
-    if uri::is_target(method, target, false) { Ok(Step::NeedMore) } else { Err(Fault::Target) }
+/// Reads the request-target behind the method and its blank.
+fn parse_target(bytes: &[u8], method: &Range<usize>) -> Result<Step<Range<usize>>, Fault> {
+    let start = method.end + 1;
+    let rest = bytes.get(start..).unwrap_or_default();
+    let len = rest.iter().position(|b| !b.is_ascii_graphic()).unwrap_or(rest.len());
+    // What has come is judged before what ends it, so that the verdict does not hang on the cut between them.
+    let end = rest.get(len);
+    if len == 0 && end.is_some() {
+        return Err(Fault::RequestLine);
+    }
+    if !uri::is_target(&bytes[method.clone()], &rest[..len], end == Some(&b' ')) {
+        return Err(Fault::Target);
+    }
+    match end {
+        None => Ok(Step::NeedMore),
+        Some(b' ') => Ok(Step::Complete(start..start + len)),
+        Some(_) => Err(Fault::RequestLine),
+    }
 }
 
 /// The word from `start` to the next blank. `None` if its end has not come; a fault if it is empty or has an
@@ -270,6 +303,7 @@ fn parse_version(bytes: &[u8]) -> Result<Step<(Version, usize)>, Fault> {
             (b'1', b'0' | b'2'..=b'9') => return Err(Fault::Version),
             (b'x', b'0') => version = Version::Http10,
             (b'x', b'1'..=b'9') => {}
+            (b'x', _) => return Err(Fault::RequestLine),
             (expected, byte) if expected == byte => {}
             _ => return Err(Fault::RequestLine),
         }
@@ -292,7 +326,8 @@ fn parse_fields(
     limits: &Limits,
 ) -> Result<Step<Fields>, Fault> {
     let block = &bytes[start..];
-    let mut slots = vec![httparse::EMPTY_HEADER; limits.headers];
+    // A field takes three bytes at least.
+    let mut slots = vec![httparse::EMPTY_HEADER; limits.headers.min(block.len() / 3)];
     let parsed = httparse::parse_headers(block, &mut slots).map(|status| match status {
         httparse::Status::Complete((len, _)) => Step::Complete(len),
         httparse::Status::Partial => Step::NeedMore,
@@ -304,7 +339,8 @@ fn parse_fields(
         let (name, value) = (place(bytes, slot.name.as_bytes()), place(bytes, slot.value));
         ends_in_crlf(&bytes[value.end..])?;
         fields.facts.admit(slot.name, slot.value)?;
-        fields.at.push(Field { name, value });
+        let short = |range: Range<usize>| (range.start as u32, range.end as u32);
+        fields.at.push(Field { name: short(name), value: short(value) });
     }
     match parsed {
         Ok(Step::Complete(len)) => fields.end = start + len,

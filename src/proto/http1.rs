@@ -245,9 +245,14 @@ impl Http1 {
         }
     }
 
-    /// Appends `100 Continue` if the client waits for it and none of its body came (RFC 9110, 10.1.1).
-    pub fn go_on(&mut self, out: &mut Vec<u8>) {
+    /// Appends `100 Continue` if the client waits for it, none of its body came (RFC 9110, 10.1.1), and it is not
+    /// known to be too large.
+    pub fn go_on(&mut self, limits: &Limits, out: &mut Vec<u8>) {
+        let welcome = matches!(&self.receiving, Receiving::Body(decoder) if decoder.may_drain(limits));
         if let Sending::Owed(terms) = &mut self.sending {
+            if terms.expects_continue && !welcome {
+                return;
+            }
             if terms.expects_continue && self.input.is_empty() {
                 out.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
             }

@@ -196,7 +196,7 @@ impl Response {
                 return Err(Error::Misuse("Content-Length, Transfer-Encoding and Date are not yours to set"));
             }
         }
-        if !self.may_have_content() && !self.body.is_empty() {
+        if (!self.may_have_content() || self.status == 205) && !self.body.is_empty() {
             return Err(Error::Misuse("this status has no body"));
         }
         Ok(())

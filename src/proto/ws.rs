@@ -37,7 +37,8 @@ impl Upgrade {
         if !is_upgrade(head) {
             return Err(Fault::UpgradeRequired);
         }
-        if head.method() != "GET" || head.version() != Version::Http11 || head.framing() != Framing::None {
+        let empty = matches!(head.framing(), Framing::None | Framing::Length(0));
+        if head.method() != "GET" || head.version() != Version::Http11 || !empty {
             return Err(Fault::Handshake);
         }
         if !lists(head, "connection", b"upgrade") || !lists(head, "upgrade", b"websocket") {
@@ -60,13 +61,12 @@ impl Upgrade {
 pub fn offered(head: &Head) -> Option<Vec<&str>> {
     let mut names: Vec<&str> = Vec::new();
     for name in head.list("sec-websocket-protocol") {
-        let text = core::str::from_utf8(name).ok().filter(|_| is_token(name))?;
-        if names.contains(&text) {
-            return None;
-        }
-        names.push(text);
+        names.push(core::str::from_utf8(name).ok().filter(|_| is_token(name))?);
     }
-    Some(names)
+    // Sorted, since a head has room for thousands of them.
+    let mut sorted = names.clone();
+    sorted.sort_unstable();
+    sorted.windows(2).all(|pair| pair[0] != pair[1]).then_some(names)
 }
 
 fn lists(head: &Head, name: &str, element: &[u8]) -> bool {

@@ -63,6 +63,11 @@ impl End {
         lock(&self.read).writes
     }
 
+    /// Whether the other end has bytes of ours to read.
+    pub fn unread(&self) -> bool {
+        !lock(&self.write).bytes.is_empty()
+    }
+
     /// Breaks the pipe: reading and writing fail at the other end.
     pub fn reset(&self) {
         for half in [&self.read, &self.write] {

@@ -1,0 +1,551 @@
+//! Runs the pages of `tests/wire` through the state machine: whole, byte by byte, and cut in two everywhere.
+//!
+//! The pages are golden: bytes, and the log that they must give. `tests/wire/README.md` says how to read them.
+
+use std::fmt::Write as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use tidings::proto::Step;
+use tidings::proto::body::Piece;
+use tidings::proto::head::{Head, Version};
+use tidings::proto::http1::{Http1, Turn};
+use tidings::{Fault, Limits, Response};
+
+/// One case of a page.
+#[derive(Debug)]
+struct Case {
+    /// `page: name`, for messages.
+    name: String,
+    limits: Limits,
+    handler: Handler,
+    /// The fields to be logged with each head.
+    show: Vec<String>,
+    /// What comes, in pieces between which the peer waits.
+    input: Vec<Vec<u8>>,
+    /// Whether the peer ends its input.
+    ends: bool,
+    /// Whether only the whole input is run.
+    whole_only: bool,
+    log: String,
+}
+
+/// What is done with each request.
+#[derive(Clone, Debug)]
+enum Handler {
+    /// Reads the body and answers 200.
+    Echo,
+    /// Answers at once with this status, without a look at the body.
+    Ignore(u16),
+    /// Reads the body and streams two pieces.
+    Stream,
+    /// Reads the body and answers with `Connection: close`.
+    Close,
+    /// Is a handshake, or a fault.
+    Upgrade,
+}
+
+macro_rules! pages {
+    ($($(#[$gate:meta])* $test:ident $page:literal;)*) => {
+        $($(#[$gate])* #[test]
+        fn $test() {
+            run_page($page, include_str!(concat!("wire/", $page, ".md")));
+        })*
+
+        /// All pages of this build, with their text.
+        const PAGES: &[(&str, &str)] =
+            &[$($(#[$gate])* ($page, include_str!(concat!("wire/", $page, ".md"))),)*];
+    };
+}
+
+pages! {
+    heads "head";
+    framings "framing";
+    chunks "chunked";
+    kept_connections "keep-alive";
+    pipelines "pipelining";
+    expectations "expect";
+    #[cfg(feature = "ws")]
+    upgrades "upgrade";
+    limits "limits";
+    hostile_input "hostile";
+}
+
+#[test]
+fn every_page_is_run() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/wire");
+    for entry in std::fs::read_dir(folder).expect("the folder") {
+        let name = entry.expect("an entry").file_name().into_string().expect("a name");
+        let page = name.strip_suffix(".md").filter(|page| *page != "README");
+        let Some(page) = page.filter(|page| cfg!(feature = "ws") || *page != "upgrade") else { continue };
+        assert!(PAGES.iter().any(|(known, _)| *known == page), "{name} is in no test");
+    }
+}
+
+fn run_page(page: &str, text: &str) {
+    let cases = parse_page(page, text);
+    assert!(!cases.is_empty(), "{page} has no case");
+    let mut wrong = String::new();
+    for case in &cases {
+        let verdict = catch_unwind(AssertUnwindSafe(|| run_case(case))).unwrap_or(Err("panicked".to_owned()));
+        if let Err(how) = verdict {
+            let _ = writeln!(wrong, "--- {}: {how}", case.name);
+        }
+    }
+    assert!(wrong.is_empty(), "{} cases; these are wrong:\n{wrong}", cases.len());
+}
+
+fn run_case(case: &Case) -> Result<(), String> {
+    let length = case.input.iter().map(Vec::len).sum::<usize>();
+    let expect = |cuts: &str, log: String| match log == case.log {
+        true => Ok(()),
+        false => Err(format!("{cuts}\nexpected:\n{}got:\n{log}", case.log)),
+    };
+    expect("whole", play(case, &case.input, &|_| false))?;
+    if case.whole_only {
+        return Ok(());
+    }
+    expect("byte by byte", play(case, &case.input, &|_| true))?;
+    (1..length).try_for_each(|cut| expect(&format!("cut at {cut}"), play(case, &case.input, &|at| at == cut)))
+}
+
+/// Runs an input, cut where `cut` says, and returns the log.
+fn play(case: &Case, input: &[Vec<u8>], cut: &dyn Fn(usize) -> bool) -> String {
+    let mut peer = Peer::new(case, input, cut);
+    let mut log = Log::default();
+    loop {
+        match peer.http.head(&case.limits) {
+            Ok(Turn::NeedMore) if peer.feed() => {}
+            Ok(Turn::NeedMore) => {
+                log.line("need more");
+                return log.text;
+            }
+            Ok(Turn::End) => {
+                log.line("closed");
+                return log.text;
+            }
+            Ok(Turn::Head(head)) => {
+                log.head(&head, &case.show);
+                if let Err(fault) = answer(&mut peer, &mut log, &head) {
+                    refuse(&mut peer, &mut log, fault);
+                }
+            }
+            Err(fault) => refuse(&mut peer, &mut log, fault),
+        }
+        if log.waits {
+            return log.text;
+        }
+    }
+}
+
+/// Answers one request; the fault of its body or its handshake.
+fn answer(peer: &mut Peer<'_>, log: &mut Log, head: &Head) -> Result<(), Fault> {
+    let mut out = Vec::new();
+    if !matches!(peer.case.handler, Handler::Ignore(_) | Handler::Upgrade) && !read_body(peer, log)? {
+        return Ok(());
+    }
+    let (http, limits) = (&mut peer.http, &peer.case.limits);
+    match peer.case.handler {
+        Handler::Echo => http.respond(&Response::text("ok"), None, limits, &mut out),
+        Handler::Ignore(status) => http.respond(&Response::new(status), None, limits, &mut out),
+        Handler::Close => {
+            http.respond(&Response::text("ok").header("Connection", "close"), None, limits, &mut out)
+        }
+        Handler::Stream => http.start(&Response::new(200), None, limits, &mut out).and_then(|()| {
+            http.write(b"one", &mut out)?;
+            http.write(b"", &mut out)?;
+            http.write(b"two", &mut out)?;
+            http.finish(&mut out);
+            Ok(())
+        }),
+        Handler::Upgrade => return upgrade(peer, log, head),
+    }
+    .expect("a legal answer");
+    log.line(&format!("answer {}", read_answer(&out, head.method(), head.version())));
+    Ok(())
+}
+
+/// Reads the body to the log; false if its end did not come.
+fn read_body(peer: &mut Peer<'_>, log: &mut Log) -> Result<bool, Fault> {
+    let mut out = Vec::new();
+    peer.http.go_on(&peer.case.limits, &mut out);
+    if !out.is_empty() {
+        log.line(&format!("answer {}", read_answer(&out, "GET", Version::Http11)));
+    }
+    loop {
+        match peer.http.data(&peer.case.limits)? {
+            Piece::Data(range) => log.data("data", peer.http.bytes(range)),
+            Piece::NeedMore if peer.feed() => {}
+            Piece::NeedMore => {
+                log.line("need more");
+                log.waits = true;
+                return Ok(false);
+            }
+            Piece::End => {
+                log.line("end");
+                return Ok(true);
+            }
+        }
+    }
+}
+
+#[cfg(feature = "ws")]
+fn upgrade(peer: &mut Peer<'_>, log: &mut Log, head: &Head) -> Result<(), Fault> {
+    use tidings::proto::ws::{Upgrade, offered};
+
+    let upgrade = Upgrade::of(head)?;
+    let offers = offered(head).expect("tokens");
+    let mut out = Vec::new();
+    let mut behind = peer.http.upgrade(&upgrade.accept, offers.first().copied(), None, &mut out);
+    behind.extend(peer.rest());
+    log.line(&format!("upgrade {}", upgrade.accept));
+    if !offers.is_empty() {
+        log.line(&format!("offers {}", offers.join(", ")));
+    }
+    if !behind.is_empty() {
+        log.data("behind", &behind);
+    }
+    read_answer(&out, "GET", Version::Http11);
+    Ok(())
+}
+
+#[cfg(not(feature = "ws"))]
+fn upgrade(_: &mut Peer<'_>, _: &mut Log, _: &Head) -> Result<(), Fault> {
+    Err(Fault::UpgradeRequired)
+}
+
+fn refuse(peer: &mut Peer<'_>, log: &mut Log, fault: Fault) {
+    let mut out = Vec::new();
+    let told = peer.http.refuse(&Response::new(fault.status()), None, &mut out);
+    log.line(&match told {
+        true => format!("fault {fault:?} {}", fault.status()),
+        false => format!("fault {fault:?} untold"),
+    });
+    assert_eq!(told, !out.is_empty(), "told and written are the same");
+    if told {
+        assert!(read_answer(&out, "GET", Version::Http11).ends_with("close"), "a refusal closes");
+    }
+}
+
+/// Reads one answer as a client would, with a parser that is not ours, and says what it is in short.
+fn read_answer(out: &[u8], method: &str, version: Version) -> String {
+    let mut fields = [httparse::EMPTY_HEADER; 16];
+    let mut answer = httparse::Response::new(&mut fields);
+    let httparse::Status::Complete(used) = answer.parse(out).expect("a legal answer") else {
+        panic!("half an answer: {}", out.escape_ascii());
+    };
+    let status = answer.code.expect("a status");
+    let field = |name: &str| {
+        let mut values = answer.headers.iter().filter(|h| h.name.eq_ignore_ascii_case(name)).map(|h| h.value);
+        let value = values.next().map(|v| String::from_utf8_lossy(v).to_ascii_lowercase());
+        assert!(values.next().is_none(), "{name} stands twice");
+        value
+    };
+    let (length, coding) = (field("content-length"), field("transfer-encoding"));
+    assert!(length.is_none() || coding.is_none(), "two framings");
+    let bodiless = method == "HEAD" || matches!(status, 100..=199 | 204 | 304);
+    let body = match (&length, &coding) {
+        _ if bodiless => "",
+        (Some(length), _) => ["", "ok"][usize::from(length == "2")],
+        (_, Some(_)) => "3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n",
+        _ => "onetwo",
+    };
+    assert_eq!(
+        out[used..].escape_ascii().to_string(),
+        body.as_bytes().escape_ascii().to_string(),
+        "the body"
+    );
+    if matches!(status, 100..=199) {
+        assert!(length.is_none() && coding.is_none(), "RFC 9112, 6.1 and RFC 9110, 8.6");
+        return status.to_string();
+    }
+    let connection = field("connection").unwrap_or_default();
+    let end = match (connection.as_str(), version) {
+        ("keep-alive", Version::Http10) | ("", Version::Http11) => "keep",
+        (c, _) if c.split(", ").any(|c| c == "close") => "close",
+        (c, _) => panic!("Connection: {c}"),
+    };
+    assert!(end == "close" || bodiless || length.is_some() || coding.is_some(), "a body without an end");
+    let framed = if coding.is_some() { " chunked" } else { "" };
+    format!("{status}{framed} {end}")
+}
+
+/// The sending side of a case.
+struct Peer<'c> {
+    case: &'c Case,
+    http: Http1,
+    /// What is still to come, in the pieces in which it comes.
+    pieces: std::vec::IntoIter<Vec<u8>>,
+    ended: bool,
+}
+
+impl<'c> Peer<'c> {
+    fn new(case: &'c Case, input: &[Vec<u8>], cut: &dyn Fn(usize) -> bool) -> Peer<'c> {
+        let (mut pieces, mut at) = (Vec::new(), 0);
+        for part in input {
+            let mut piece = Vec::new();
+            for byte in part {
+                if cut(at) && !piece.is_empty() {
+                    pieces.push(std::mem::take(&mut piece));
+                }
+                piece.push(*byte);
+                at += 1;
+            }
+            pieces.push(piece);
+        }
+        Peer { case, http: Http1::new(), pieces: pieces.into_iter(), ended: false }
+    }
+
+    /// Sends one piece more; false if nothing more comes.
+    fn feed(&mut self) -> bool {
+        let Some(piece) = self.pieces.next() else {
+            let ends = self.case.ends && !self.ended;
+            if ends {
+                self.http.end();
+                self.ended = true;
+            }
+            return ends;
+        };
+        let room = self.http.room(&self.case.limits);
+        assert!(room > 0, "it needs more and takes nothing");
+        let (now, later) = piece.split_at(room.min(piece.len()));
+        self.http.receive(now);
+        assert!(self.http.buffered() <= self.case.limits.head.max(16 * 1024), "more is kept than allowed");
+        if !later.is_empty() {
+            let rest: Vec<_> = std::iter::once(later.to_vec()).chain(self.pieces.by_ref()).collect();
+            self.pieces = rest.into_iter();
+        }
+        true
+    }
+
+    #[cfg(feature = "ws")]
+    fn rest(&mut self) -> Vec<u8> {
+        self.pieces.by_ref().flatten().collect()
+    }
+}
+
+#[derive(Default)]
+struct Log {
+    text: String,
+    /// The data of the last line, if that is open for more.
+    open: Vec<u8>,
+    /// Whether the machine waits for bytes that do not come.
+    waits: bool,
+}
+
+impl Log {
+    fn line(&mut self, line: &str) {
+        self.open.clear();
+        self.text.push_str(line);
+        self.text.push('\n');
+    }
+
+    /// Logs data; pieces side by side are one line, so that cuts do not show.
+    fn data(&mut self, name: &str, bytes: &[u8]) {
+        assert!(!bytes.is_empty(), "a piece without data");
+        if !self.open.is_empty() {
+            let before = self.text.trim_end().rfind('\n').map_or(0, |at| at + 1);
+            self.text.truncate(before);
+        }
+        let mut open = std::mem::take(&mut self.open);
+        open.extend_from_slice(bytes);
+        self.line(&format!("{name} \"{}\"", open.escape_ascii()));
+        self.open = open;
+    }
+
+    fn head(&mut self, head: &Head, show: &[String]) {
+        let version = if head.version() == Version::Http10 { "1.0" } else { "1.1" };
+        self.line(&format!("head {} {} HTTP/{version}", head.method(), head.target()));
+        for name in show {
+            match name.as_str() {
+                "path" => self.line(&format!("path {}", head.path())),
+                query if query.starts_with('?') => {
+                    let values: Vec<_> = head.queries(&query[1..]).collect();
+                    self.line(&format!("{query} {}", values.join(" | ")));
+                }
+                name => {
+                    for (_, value) in head.headers().filter(|(n, _)| n.eq_ignore_ascii_case(name)) {
+                        self.line(&format!("{name}: {}", value.escape_ascii()));
+                    }
+                }
+            }
+        }
+    }
+}
+
+// How a page is read.
+
+fn parse_page(page: &str, text: &str) -> Vec<Case> {
+    let cases: Vec<Case> = text.split("\n## ").skip(1).map(|text| parse_case(page, text)).collect();
+    assert_eq!(
+        cases.len(),
+        text.lines().filter(|l| l.starts_with("```log")).count(),
+        "{page}: a case is lost"
+    );
+    cases
+}
+
+fn parse_case(page: &str, text: &str) -> Case {
+    let (title, text) = text.split_once('\n').expect("a title");
+    let name = format!("{page}: {title}");
+    let block = |kind: &str| {
+        let (_, rest) =
+            text.split_once(&format!("```{kind}\n")).unwrap_or_else(|| panic!("{name}: no {kind}"));
+        rest.split_once("```").unwrap_or_else(|| panic!("{name}: {kind} has no end")).0
+    };
+    let (input, ends) = parse_input(block("http"));
+    let mut case = Case {
+        log: block("log").to_owned(),
+        limits: Limits::DEFAULT,
+        handler: Handler::Echo,
+        show: Vec::new(),
+        input,
+        ends,
+        whole_only: false,
+        name: name.clone(),
+    };
+    let prose = text.split_once("```").expect("a block").0;
+    assert!(prose.contains("RFC") || prose.contains("Limits"), "{name} says not where it is from");
+    for line in prose.lines() {
+        match line.split_once(": ") {
+            Some(("limits", list)) => list.split(' ').for_each(|l| set_limit(&mut case.limits, l)),
+            Some(("handler", handler)) => case.handler = parse_handler(handler),
+            Some(("show", names)) => case.show = names.split(", ").map(str::to_owned).collect(),
+            Some(("cuts", "none")) => case.whole_only = true,
+            _ => {}
+        }
+    }
+    case
+}
+
+fn parse_handler(text: &str) -> Handler {
+    match text.split_once(' ') {
+        Some(("ignore", status)) => Handler::Ignore(status.parse().expect("a status")),
+        None if text == "stream" => Handler::Stream,
+        None if text == "close" => Handler::Close,
+        None if text == "upgrade" => Handler::Upgrade,
+        _ => panic!("no handler is called {text}"),
+    }
+}
+
+fn set_limit(limits: &mut Limits, text: &str) {
+    let (name, value) = text.split_once('=').expect("name=value");
+    let place = match name {
+        "head" => &mut limits.head,
+        "headers" => &mut limits.headers,
+        "body" => &mut limits.body,
+        "chunk_overhead" => &mut limits.chunk_overhead,
+        name => panic!("no limit is called {name}"),
+    };
+    *place = value.parse().expect("a number");
+}
+
+/// The bytes between the waits, and whether the input ends.
+fn parse_input(block: &str) -> (Vec<Vec<u8>>, bool) {
+    let mut parts = vec![Vec::new()];
+    for line in block.lines() {
+        let part = parts.last_mut().expect("a part");
+        match line {
+            "{EOF}" => {
+                parts.retain(|part| !part.is_empty());
+                return (parts, true);
+            }
+            "{pause}" => parts.push(Vec::new()),
+            // Markdown has no way to show a blank at the end of a line, and editors eat it: `\x20` stands for it.
+            line => match line.strip_suffix('\\').filter(|line| !line.ends_with('\\')) {
+                Some(line) => unescape(line, part),
+                None => {
+                    unescape(line, part);
+                    part.extend_from_slice(b"\r\n");
+                }
+            },
+        }
+    }
+    parts.retain(|part| !part.is_empty());
+    (parts, false)
+}
+
+fn unescape(line: &str, out: &mut Vec<u8>) {
+    let mut rest = line;
+    while let Some(first) = rest.chars().next() {
+        let repeat = rest.strip_prefix('{').and_then(|r| r.split_once('}'));
+        if let Some((count, text)) = repeat.and_then(|(inner, _)| inner.split_once(" x ")) {
+            let mut once = Vec::new();
+            unescape(text, &mut once);
+            out.extend(once.repeat(count.parse().expect("a count")));
+            rest = repeat.expect("a repeat").1;
+        } else if first == '\\' {
+            rest = escape(&rest[1..], out);
+        } else {
+            out.extend_from_slice(first.encode_utf8(&mut [0; 4]).as_bytes());
+            rest = &rest[first.len_utf8()..];
+        }
+    }
+}
+
+/// Reads what follows a backslash; returns the rest.
+fn escape<'t>(text: &'t str, out: &mut Vec<u8>) -> &'t str {
+    if let Some(hex) = text.strip_prefix('x') {
+        out.push(u8::from_str_radix(&hex[..2], 16).expect("two hex digits"));
+        return &hex[2..];
+    }
+    let (at, byte) = [('r', b'\r'), ('n', b'\n'), ('t', b'\t'), ('0', 0), ('\\', b'\\'), ('{', b'{')]
+        .into_iter()
+        .find(|(name, _)| text.starts_with(*name))
+        .unwrap_or_else(|| panic!("no escape: \\{text}"));
+    out.push(byte);
+    &text[at.len_utf8()..]
+}
+
+// What holds for every case.
+
+fn all_cases() -> impl Iterator<Item = Case> {
+    PAGES.iter().flat_map(|(page, text)| parse_page(page, text))
+}
+
+#[test]
+fn a_verdict_on_a_head_comes_once_and_stays() {
+    for case in all_cases() {
+        let bytes: Vec<u8> = case.input.concat();
+        let mut verdict = None;
+        for end in 0..=bytes.len().min(case.limits.head + 8) {
+            let found = match Head::parse(&bytes[..end], &case.limits) {
+                Ok(Step::NeedMore) => None,
+                Ok(Step::Complete(head)) => Some(Ok(head)),
+                Err(fault) => Some(Err(fault)),
+            };
+            assert!(verdict.is_none() || verdict == found, "{}: another verdict at {end}", case.name);
+            verdict = found;
+        }
+    }
+}
+
+#[test]
+fn the_neighbours_of_every_case_give_one_log_however_they_are_cut() {
+    for case in all_cases().filter(|case| !case.whole_only) {
+        let bytes: Vec<u8> = case.input.concat();
+        // The long ones differ from short ones in their limits only.
+        for at in 0..bytes.len().min(160) {
+            for neighbour in neighbours(&bytes, at) {
+                let input = [neighbour];
+                let whole = quiet(&play(&case, &input, &|_| false));
+                for cut in at.max(1)..at + 3 {
+                    let log = quiet(&play(&case, &input, &|place| place == cut));
+                    assert_eq!(log, whole, "{}: {} cut at {cut}", case.name, input[0].escape_ascii());
+                }
+            }
+        }
+    }
+}
+
+/// One byte less, one more, and others in its place.
+fn neighbours(bytes: &[u8], at: usize) -> Vec<Vec<u8>> {
+    let (before, after) = (&bytes[..at], &bytes[at + 1..]);
+    let mut found = vec![[before, after].concat(), [before, &bytes[at..=at], &bytes[at..]].concat()];
+    found.extend(b"\r\n\0 ,:".iter().map(|other| [before, &[*other], after].concat()));
+    found
+}
+
+/// Without the 100, which is sent only if the body did not come with the head.
+fn quiet(log: &str) -> String {
+    log.replace("answer 100\n", "")
+}
