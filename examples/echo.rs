@@ -9,7 +9,9 @@ use smol::Async;
 use tidings::{Exchange, Limits, Response, Server};
 
 async fn echo(mut ex: Exchange<'_>) -> tidings::Result<()> {
-    if ex.is_upgrade() {
+    // Not `is_upgrade`: an `Upgrade: websocket` alone is one that a server may ignore, and here it is ignored.
+    let fields = ["sec-websocket-key", "sec-websocket-version"];
+    if ex.head().headers().any(|(name, _)| fields.iter().any(|field| name.eq_ignore_ascii_case(field))) {
         let mut socket = ex.upgrade(None).await?;
         while let Some(message) = socket.recv().await? {
             socket.send(message).await?;
