@@ -126,8 +126,9 @@ impl Limits {
 
     /// The most memory in bytes that one server and one hub with these limits take, whatever clients do.
     ///
-    /// It is `buffered + history_bytes + connections ×` what one connection can pin: its state, and the one batch
-    /// of messages that it is writing. What the embedder's own code keeps is not in it.
+    /// It is `buffered + history_bytes +`, for each connection, its state and one batch of messages (as published, and
+    /// as it is being written), `+`, for each WebSocket, one message of the client's, which the engine keeps room
+    /// for. What the embedder's own code keeps is not in it, nor text that JSON has to escape.
     ///
     /// # Examples
     ///
@@ -136,8 +137,9 @@ impl Limits {
     /// ```
     pub const fn worst_case(&self) -> usize {
         let batch = if self.largest_message() > BATCH { self.largest_message() } else { BATCH };
-        let connections = self.connections + self.refusals();
-        self.buffered + self.history_bytes + connections * CONNECTION + self.held * batch
+        let connections = (self.connections + self.refusals()) * CONNECTION + self.connections * 2 * batch;
+        let sockets = if cfg!(feature = "ws") { self.held * self.message } else { 0 };
+        self.buffered + self.history_bytes + connections + sockets
     }
 
     /// The largest message that a hub takes, in bytes of payload, topic, key and event name together.
