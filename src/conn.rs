@@ -306,7 +306,7 @@ impl Conn {
         self.life = Life::Exchange(Some(by));
         match self.read_by(by).await {
             Read::Some => Ok(()),
-            Read::Due if self.starved => Err(Error::Full),
+            Read::Due if self.starved || self.seat.server.stage() == Stage::Cut => Err(Error::Full),
             Read::Due => Err(Error::Timeout(Phase::Body)),
             Read::Failed(error) => Err(error.into()),
         }
