@@ -48,12 +48,15 @@ struct Topic {
     waiting: Slab<Option<Waker>>,
 }
 
+/// The `resets` of no log: of a cursor that none of ours gave out.
+const FOREIGN: u64 = u64::MAX;
+
 /// A reader's place in the log.
 #[derive(Debug)]
 pub(super) struct Reader {
     /// The last id that it has, or knows to be none of its own.
     cursor: Id,
-    /// The `resets` of the log that the cursor is of.
+    /// The `resets` of the log that the cursor is of, or [`FOREIGN`].
     resets: u64,
     follows: Vec<Follow>,
 }
@@ -231,8 +234,12 @@ impl Log {
         if self.limits.history == 0 {
             return Err(Error::Misuse("without a history nothing can be read"));
         }
-        let mut reader =
-            Reader { cursor: after.unwrap_or(self.last), resets: self.resets, follows: Vec::new() };
+        // What the frames of other readers push out goes before this one looks at the floors.
+        self.trim();
+        let cursor = after.unwrap_or(self.last);
+        // Judged now: the log may pass a foreign cursor before the first read.
+        let resets = if cursor > self.last { FOREIGN } else { self.resets };
+        let mut reader = Reader { cursor, resets, follows: Vec::new() };
         reader.follows.reserve_exact(names.len());
         self.readers += 1;
         for (place, name) in names.iter().enumerate() {
@@ -247,9 +254,10 @@ impl Log {
                 }
             };
             let topic = &mut self.topics[key];
+            let entry = topic.waiting.insert(None);
             // `earliest` knows that there was something before.
             let told = if after == Some(Id::EARLIEST) { topic.history.floor() } else { Id::EARLIEST };
-            reader.follows.push(Follow { topic: key, entry: topic.waiting.insert(None), told });
+            reader.follows.push(Follow { topic: key, entry, told });
         }
         Ok(reader)
     }
@@ -305,12 +313,13 @@ impl Log {
     }
 
     fn has_gap(&self, reader: &Reader) -> bool {
-        let foreign = reader.cursor > self.last || reader.resets != self.resets;
-        foreign
-            || reader
-                .follows
-                .iter()
-                .any(|follow| self.floor_of(follow.topic) > reader.cursor.max(follow.told))
+        let missed = |follow: &Follow| self.floor_of(follow.topic) > reader.cursor.max(follow.told);
+        self.is_foreign(reader) || reader.follows.iter().any(missed)
+    }
+
+    /// Whether a reader's cursor is of another log.
+    fn is_foreign(&self, reader: &Reader) -> bool {
+        reader.resets != self.resets
     }
 
     fn floor_of(&self, topic: usize) -> Id {
@@ -320,9 +329,8 @@ impl Log {
     /// Notes that the reader knows of its gap up to now.
     fn tell(&mut self, reader: &mut Reader) {
         self.gaps += 1;
-        if reader.cursor > self.last || reader.resets != self.resets {
-            reader.cursor = Id::EARLIEST;
-            reader.resets = self.resets;
+        if self.is_foreign(reader) {
+            (reader.cursor, reader.resets) = (Id::EARLIEST, self.resets);
         }
         for follow in &mut reader.follows {
             follow.told = self.floor_of(follow.topic);
