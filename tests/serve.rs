@@ -122,6 +122,24 @@ fn all_four_transports_tell_the_same_over_tcp() {
 }
 
 #[test]
+fn curl_reads_over_a_unix_socket() {
+    let path = std::env::temp_dir().join(format!("tidings-{}.sock", std::process::id()));
+    let listener = smol::net::unix::UnixListener::bind(&path).expect("a socket");
+    let (server, hub) = (Server::new(Limits::DEFAULT), Hub::new(&Limits::DEFAULT));
+    hub.publish("news", "hello").expect("published");
+    let asking = std::thread::spawn({
+        let path = path.to_str().expect("text").to_owned();
+        move || curl(&["--unix-socket", &path, "http://device/poll"])
+    });
+    smol::block_on(common::in_time(async {
+        let (stream, _) = listener.accept().await.expect("accepted");
+        smol::future::or(common::converse(tidings::Conn::new(stream, &server), hub), server.tick()).await;
+    }));
+    assert!(asking.join().expect("no panic").contains("\"data\":\"hello\""));
+    std::fs::remove_file(path).expect("removed");
+}
+
+#[test]
 fn a_panic_ends_one_connection_only() {
     let running = Running::start(Limits::DEFAULT);
     smol::block_on(common::in_time(async {
