@@ -26,6 +26,23 @@ use crate::sweep::deadline;
 /// `poll_close` should close the writing half and leave the reading half open, as `smol::net::TcpStream` does; so
 /// the last answer reaches a client that still sends. (`smol::Async<TcpStream>` only flushes there: such a client
 /// sees the end of the answer when the connection is dropped, [`Limits::linger`] later.)
+///
+/// # Examples
+///
+/// ```
+/// use tidings::{Conn, Io, Response, Server};
+///
+/// /// TCP, TLS or a pipe: from here on it is all the same.
+/// async fn converse(io: impl Io + 'static, server: &Server) -> tidings::Result<()> {
+///     let mut conn = Conn::new(io, server);
+///     while let Some(ex) = conn.next().await? {
+///         ex.reply(Response::text("hello")).await?;
+///     }
+///     Ok(())
+/// }
+/// # let io = smol::io::AssertAsync::new(std::io::Cursor::new(b"GET / HTTP/1.0\r\n\r\n".to_vec()));
+/// # smol::block_on(converse(io, &Server::new(tidings::Limits::DEFAULT))).unwrap();
+/// ```
 pub trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Io for T {}
@@ -129,6 +146,22 @@ impl Conn {
     /// # Cancel safety
     ///
     /// It may be dropped and called again: no byte is lost and no deadline starts anew.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use tidings::{Conn, Limits, Server};
+    /// # smol::block_on(async {
+    /// # let server = Server::new(Limits::DEFAULT);
+    /// # let io = smol::io::AssertAsync::new(std::io::Cursor::new(
+    /// #     b"GET / HTTP/2.0\r\n\r\n".to_vec()));
+    /// let mut conn = Conn::new(io, &server);
+    /// let error = conn.next().await.expect_err("only HTTP/1 is spoken here");
+    /// // The peer was told so; there is nothing left to do.
+    /// assert_eq!(error.status(), 505);
+    /// assert!(conn.next().await?.is_none());
+    /// # tidings::Result::Ok(()) }).unwrap();
+    /// ```
     pub async fn next(&mut self) -> Result<Option<Exchange<'_>>> {
         match self.next_head().await? {
             Some(head) => Ok(Some(Exchange::new(self, head))),
@@ -351,7 +384,25 @@ impl Conn {
     ///
     /// # Examples
     ///
-    /// See [`Server`].
+    /// ```
+    /// # use tidings::{Conn, Exchange, Fault, Limits, Server};
+    /// # smol::block_on(async {
+    /// # let server = Server::new(Limits::DEFAULT);
+    /// # let io = smol::io::AssertAsync::new(std::io::Cursor::new(
+    /// #     b"GET / HTTP/1.0\r\n\r\n".to_vec()));
+    /// async fn app(_: Exchange<'_>) -> tidings::Result<()> {
+    ///     Err(Fault::Topic.into())
+    /// }
+    ///
+    /// let mut conn = Conn::new(io, &server);
+    /// while let Some(ex) = conn.next().await? {
+    ///     if let Err(error) = app(ex).await {
+    ///         // The peer sees a 404; then the connection is over.
+    ///         conn.fail(&error).await;
+    ///     }
+    /// }
+    /// # tidings::Result::Ok(()) }).unwrap();
+    /// ```
     pub async fn fail(&mut self, error: &Error) {
         self.seat.release();
         if let Error::Io(_) | Error::Timeout(Phase::Write | Phase::Pong) = error {

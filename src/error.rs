@@ -6,6 +6,16 @@ use std::io;
 use crate::proto::Fault;
 
 /// A result of this crate.
+///
+/// # Examples
+///
+/// ```
+/// fn port(text: &str) -> tidings::Result<u16> {
+///     text.parse().map_err(tidings::Error::other)
+/// }
+/// assert!(port("3000").is_ok());
+/// assert!(port("http").is_err());
+/// ```
 pub type Result<T> = core::result::Result<T, Error>;
 
 /// Why something was not done.
@@ -40,6 +50,17 @@ pub enum Error {
 }
 
 /// What a connection was doing when its time ran out.
+///
+/// # Examples
+///
+/// ```
+/// use tidings::{Error, Phase};
+///
+/// let error = Error::Timeout(Phase::Write);
+/// assert_eq!(error.to_string(), "the peer does not read");
+/// let gone = matches!(error, Error::Timeout(Phase::Write | Phase::Pong) | Error::Io(_));
+/// assert!(gone);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Phase {
@@ -67,6 +88,16 @@ impl Error {
     }
 
     /// The HTTP status that says this on the wire.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidings::{Error, Phase};
+    ///
+    /// assert_eq!(Error::Timeout(Phase::Body).status(), 408);
+    /// assert_eq!(Error::TooLarge.status(), 413);
+    /// assert_eq!(Error::Misuse("a bug of ours").status(), 500);
+    /// ```
     pub fn status(&self) -> u16 {
         match self {
             Error::Fault(fault) => fault.status(),

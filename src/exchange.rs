@@ -17,6 +17,28 @@ use crate::writer::BodyWriter;
 
 /// One request. [`reply`](Exchange::reply), [`stream`](Exchange::stream) and `upgrade` consume it, so it is
 /// answered once; one that is dropped unanswered becomes a 500.
+///
+/// # Examples
+///
+/// ```
+/// use tidings::{Exchange, Response};
+///
+/// async fn echo(mut ex: Exchange<'_>) -> tidings::Result<()> {
+///     if ex.method() != "POST" {
+///         return ex.reply(Response::new(405).header("Allow", "POST")).await;
+///     }
+///     let text = ex.text().await?;
+///     ex.reply(Response::text(text)).await
+/// }
+/// # use tidings::{Conn, Limits, Server};
+/// # smol::block_on(async {
+/// # let server = Server::new(Limits::DEFAULT);
+/// # let io = smol::io::AssertAsync::new(std::io::Cursor::new(
+/// #     b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello".to_vec()));
+/// # let mut conn = Conn::new(io, &server);
+/// # echo(conn.next().await?.expect("a request")).await
+/// # }).unwrap();
+/// ```
 #[derive(Debug)]
 pub struct Exchange<'c> {
     pub(crate) conn: &'c mut Conn,
@@ -24,6 +46,24 @@ pub struct Exchange<'c> {
 }
 
 /// How a wait ended.
+///
+/// # Examples
+///
+/// ```
+/// # use tidings::{Conn, Limits, Server, Wait};
+/// # smol::block_on(async {
+/// # let server = Server::new(Limits::DEFAULT);
+/// # let io = smol::io::AssertAsync::new(std::io::Cursor::new(
+/// #     b"GET / HTTP/1.1\r\nHost: h\r\n\r\n".to_vec()));
+/// # let mut conn = Conn::new(io, &server);
+/// # let mut ex = conn.next().await?.expect("a request");
+/// use std::{future::pending, time::Duration};
+///
+/// assert_eq!(ex.wait(async { 7 }, Duration::MAX).await?, Wait::Ready(7));
+/// // This client has ended its input.
+/// assert_eq!(ex.wait(pending::<()>(), Duration::MAX).await?, Wait::Left);
+/// # tidings::Result::Ok(()) }).unwrap();
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wait<T> {
     /// What was waited for is there.
@@ -44,21 +84,85 @@ impl<'c> Exchange<'c> {
     }
 
     /// The request's head.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use tidings::{Conn, Limits, Server};
+    /// # smol::block_on(async {
+    /// # let server = Server::new(Limits::DEFAULT);
+    /// # let io = smol::io::AssertAsync::new(std::io::Cursor::new(
+    /// #     b"GET / HTTP/1.1\r\nHost: h\r\nUser-Agent: curl/8.5.0\r\n\r\n".to_vec()));
+    /// # let mut conn = Conn::new(io, &server);
+    /// # let ex = conn.next().await?.expect("a request");
+    /// let agent = ex.head().header("User-Agent");
+    /// assert_eq!(agent, Some("curl/8.5.0"));
+    /// # tidings::Result::Ok(()) }).unwrap();
+    /// ```
     pub fn head(&self) -> &Head {
         &self.head
     }
 
     /// The method, as it came.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use tidings::{Conn, Limits, Response, Server};
+    /// # smol::block_on(async {
+    /// # let server = Server::new(Limits::DEFAULT);
+    /// # let io = smol::io::AssertAsync::new(std::io::Cursor::new(
+    /// #     b"PUT / HTTP/1.1\r\nHost: h\r\n\r\n".to_vec()));
+    /// # let mut conn = Conn::new(io, &server);
+    /// # let ex = conn.next().await?.expect("a request");
+    /// let answer = match ex.method() {
+    ///     "GET" | "HEAD" => Response::text("hello"),
+    ///     _ => Response::new(405).header("Allow", "GET, HEAD"),
+    /// };
+    /// # assert_eq!(answer.status(), 405);
+    /// ex.reply(answer).await?;
+    /// # tidings::Result::Ok(()) }).unwrap();
+    /// ```
     pub fn method(&self) -> &str {
         self.head.method()
     }
 
     /// The path, percent-decoded.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use tidings::{Conn, Limits, Server};
+    /// # smol::block_on(async {
+    /// # let server = Server::new(Limits::DEFAULT);
+    /// # let io = smol::io::AssertAsync::new(std::io::Cursor::new(
+    /// #     b"GET /notes/to%20do?page=2 HTTP/1.1\r\nHost: h\r\n\r\n".to_vec()));
+    /// # let mut conn = Conn::new(io, &server);
+    /// # let ex = conn.next().await?.expect("a request");
+    /// assert_eq!(ex.path(), "/notes/to do");
+    /// assert_eq!(ex.path().strip_prefix("/notes/"), Some("to do"));
+    /// # tidings::Result::Ok(()) }).unwrap();
+    /// ```
     pub fn path(&self) -> &str {
         self.head.path()
     }
 
     /// The server that the request came to.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use tidings::{Conn, Limits, Server};
+    /// # smol::block_on(async {
+    /// # let server = Server::new(Limits::DEFAULT);
+    /// # let io = smol::io::AssertAsync::new(std::io::Cursor::new(
+    /// #     b"GET / HTTP/1.1\r\nHost: h\r\n\r\n".to_vec()));
+    /// # let mut conn = Conn::new(io, &server);
+    /// # let ex = conn.next().await?.expect("a request");
+    /// assert_eq!(ex.server().limits().body, 64 * 1024);
+    /// assert_eq!(ex.server().stats().requests, 1);
+    /// # tidings::Result::Ok(()) }).unwrap();
+    /// ```
     pub fn server(&self) -> &Server {
         &self.conn.seat.server
     }
@@ -233,6 +337,22 @@ impl<'c> Exchange<'c> {
     /// # Cancel safety
     ///
     /// It may be dropped and called again.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use tidings::{Conn, Limits, Response, Server};
+    /// # smol::block_on(async {
+    /// # let server = Server::new(Limits::DEFAULT);
+    /// # let io = smol::io::AssertAsync::new(std::io::Cursor::new(
+    /// #     b"GET / HTTP/1.1\r\nHost: h\r\n\r\n".to_vec()));
+    /// # let mut conn = Conn::new(io, &server);
+    /// # let mut ex = conn.next().await?.expect("a request");
+    /// // There is nothing to say before the client ends its input, or the server shuts down.
+    /// ex.closed().await?;
+    /// ex.reply(Response::text("good bye")).await?;
+    /// # tidings::Result::Ok(()) }).unwrap();
+    /// ```
     pub async fn closed(&mut self) -> Result<()> {
         self.wait(pending::<()>(), Duration::MAX).await.map(|_| ())
     }

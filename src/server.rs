@@ -161,11 +161,31 @@ impl Server {
     }
 
     /// The limits.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidings::{Hub, Limits, Server};
+    ///
+    /// let server = Server::new(Limits::DEFAULT);
+    /// let hub = Hub::new(server.limits());
+    /// ```
     pub fn limits(&self) -> &Limits {
         &self.shared.limits
     }
 
     /// The figures of this moment.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use tidings::{Conn, Limits, Server};
+    /// # let io = smol::io::AssertAsync::new(std::io::Cursor::new(Vec::new()));
+    /// let server = Server::new(Limits::DEFAULT);
+    /// drop(Conn::new(io, &server));
+    /// let stats = server.stats();
+    /// assert_eq!((stats.accepted, stats.connections), (1, 0));
+    /// ```
     pub fn stats(&self) -> Stats {
         let counts = &self.shared.counts;
         Stats {
@@ -184,6 +204,17 @@ impl Server {
     /// # Cancel safety
     ///
     /// Dropping it stops the deadlines until it is called again.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use tidings::{Limits, Server};
+    /// # smol::block_on(async {
+    /// let server = Server::new(Limits::DEFAULT);
+    /// let accept = async { /* accept, and converse with each client */ };
+    /// smol::future::or(server.tick(), accept).await;
+    /// # });
+    /// ```
     pub async fn tick(&self) {
         self.shared.sweep.run().await;
     }
@@ -293,6 +324,17 @@ impl Server {
     }
 
     /// A time between the shortest and the longest retry, another one at each call.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use tidings::{Limits, Response, Server};
+    /// # let server = Server::new(Limits::DEFAULT);
+    /// let retry = server.draw_retry();
+    /// let answer = Response::new(503).header("Retry-After", retry.as_secs().to_string());
+    /// # let (least, most) = server.limits().retry;
+    /// # assert!(least <= retry && retry <= most);
+    /// ```
     pub fn draw_retry(&self) -> Duration {
         let (least, most) = self.shared.limits.retry;
         least + most.saturating_sub(least).mul_f64(fastrand::f64())

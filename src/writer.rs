@@ -11,6 +11,25 @@ use crate::server::Server;
 
 /// A streamed answer: chunked for HTTP/1.1, until the close for HTTP/1.0, nothing for HEAD. One that is dropped
 /// without [`finish`](BodyWriter::finish) is cut off, and the client sees that it is not whole.
+///
+/// # Examples
+///
+/// ```
+/// # use tidings::{Conn, Limits, Response, Server};
+/// # smol::block_on(async {
+/// # let server = Server::new(Limits::DEFAULT);
+/// # let io = smol::io::AssertAsync::new(std::io::Cursor::new(
+/// #     b"GET / HTTP/1.1\r\nHost: h\r\n\r\n".to_vec()));
+/// # let mut conn = Conn::new(io, &server);
+/// # let ex = conn.next().await?.expect("a request");
+/// let table = Response::new(200).header("Content-Type", "text/csv");
+/// let mut stream = ex.stream(table).await?;
+/// for n in 0..1000 {
+///     stream.write(format!("{n},{}\n", n * n).as_bytes()).await?;
+/// }
+/// stream.finish().await?;
+/// # tidings::Result::Ok(()) }).unwrap();
+/// ```
 #[derive(Debug)]
 pub struct BodyWriter<'c> {
     pub(crate) conn: &'c mut Conn,
@@ -69,16 +88,68 @@ impl BodyWriter<'_> {
     /// # Cancel safety
     ///
     /// It may be dropped and called again.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use tidings::{Conn, Limits, Response, Server};
+    /// # smol::block_on(async {
+    /// # let server = Server::new(Limits::DEFAULT);
+    /// # let io = smol::io::AssertAsync::new(std::io::Cursor::new(
+    /// #     b"GET / HTTP/1.1\r\nHost: h\r\n\r\n".to_vec()));
+    /// # let mut conn = Conn::new(io, &server);
+    /// # let ex = conn.next().await?.expect("a request");
+    /// let mut stream = ex.stream(Response::new(200)).await?;
+    /// // The client sees the head now, before there is anything to write.
+    /// stream.flush().await?;
+    /// # stream.finish().await?;
+    /// # tidings::Result::Ok(()) }).unwrap();
+    /// ```
     pub async fn flush(&mut self) -> Result<()> {
         self.conn.flush().await
     }
 
     /// Takes a place among the held requests; see [`Exchange::hold`](crate::Exchange::hold).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use tidings::{Conn, Event, Limits, Response, Server};
+    /// # smol::block_on(async {
+    /// # let server = Server::new(Limits::DEFAULT);
+    /// # let io = smol::io::AssertAsync::new(std::io::Cursor::new(
+    /// #     b"GET / HTTP/1.1\r\nHost: h\r\n\r\n".to_vec()));
+    /// # let mut conn = Conn::new(io, &server);
+    /// # let ex = conn.next().await?.expect("a request");
+    /// let mut stream = ex.stream(Response::new(200)).await?;
+    /// if !stream.hold() {
+    ///     stream.event(&Event::comment("full")).await?;
+    ///     return stream.finish().await;
+    /// }
+    /// # assert_eq!(server.stats().held, 1);
+    /// # tidings::Result::Ok(()) }).unwrap();
+    /// ```
     pub fn hold(&mut self) -> bool {
         self.conn.seat.hold()
     }
 
     /// The server that the request came to.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use tidings::{Conn, Limits, Response, Server};
+    /// # smol::block_on(async {
+    /// # let server = Server::new(Limits::DEFAULT);
+    /// # let io = smol::io::AssertAsync::new(std::io::Cursor::new(
+    /// #     b"GET / HTTP/1.1\r\nHost: h\r\n\r\n".to_vec()));
+    /// # let mut conn = Conn::new(io, &server);
+    /// # let ex = conn.next().await?.expect("a request");
+    /// let stream = ex.stream(Response::new(200)).await?;
+    /// let heartbeat = stream.server().limits().ping;
+    /// # assert_eq!(heartbeat, Limits::DEFAULT.ping);
+    /// # tidings::Result::Ok(()) }).unwrap();
+    /// ```
     pub fn server(&self) -> &Server {
         &self.conn.seat.server
     }
@@ -131,6 +202,23 @@ impl BodyWriter<'_> {
     /// # Cancel safety
     ///
     /// It may be dropped and called again.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use tidings::{Conn, Limits, Response, Server};
+    /// # smol::block_on(async {
+    /// # let server = Server::new(Limits::DEFAULT);
+    /// # let io = smol::io::AssertAsync::new(std::io::Cursor::new(
+    /// #     b"GET / HTTP/1.1\r\nHost: h\r\n\r\n".to_vec()));
+    /// # let mut conn = Conn::new(io, &server);
+    /// # let ex = conn.next().await?.expect("a request");
+    /// let mut stream = ex.stream(Response::new(200)).await?;
+    /// stream.write(b"I am up\n").await?;
+    /// stream.closed().await?;
+    /// stream.finish().await?;
+    /// # tidings::Result::Ok(()) }).unwrap();
+    /// ```
     pub async fn closed(&mut self) -> Result<()> {
         self.wait(pending::<()>(), Duration::MAX).await.map(|_| ())
     }
@@ -144,6 +232,24 @@ impl BodyWriter<'_> {
     /// # Cancel safety
     ///
     /// If it is dropped, the next [`Conn::next`] goes on writing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use tidings::{Conn, Limits, Response, Server};
+    /// # smol::block_on(async {
+    /// # let server = Server::new(Limits::DEFAULT);
+    /// # let io = smol::io::AssertAsync::new(std::io::Cursor::new(
+    /// #     b"GET / HTTP/1.1\r\nHost: h\r\n\r\n".to_vec()));
+    /// # let mut conn = Conn::new(io, &server);
+    /// # let ex = conn.next().await?.expect("a request");
+    /// let mut stream = ex.stream(Response::new(200)).await?;
+    /// stream.write(b"all of it").await?;
+    /// stream.finish().await?;
+    /// // The connection goes on, until the client has no further request.
+    /// assert!(conn.next().await?.is_none());
+    /// # tidings::Result::Ok(()) }).unwrap();
+    /// ```
     pub async fn finish(self) -> Result<()> {
         if self.conn.is_draining() {
             self.conn.http.make_last();

@@ -31,6 +31,24 @@ const ENGINE_SPARE: usize = 1024;
 
 /// A WebSocket (RFC 6455). It pings every [`Limits::ping`](crate::Limits::ping) while it waits, and gives up a
 /// peer that does not answer within [`Limits::pong`](crate::Limits::pong).
+///
+/// # Examples
+///
+/// ```
+/// # use tidings::{Conn, Limits, Payload, Server};
+/// # smol::block_on(async {
+/// # let server = Server::new(Limits::DEFAULT);
+/// # let io = smol::io::AssertAsync::new(std::io::Cursor::new(
+/// #     b"GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+/// #     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n\x81\x82\0\0\0\0hi\x88\x82\0\0\0\0\x03\xe8".to_vec()));
+/// # let mut conn = Conn::new(io, &server);
+/// # let ex = conn.next().await?.expect("a request");
+/// let mut socket = ex.upgrade(None).await?;
+/// socket.send("who is there?").await?;
+/// assert_eq!(socket.recv().await?, Some(Payload::from("hi")));
+/// socket.close(1000, "bye").await?;
+/// # tidings::Result::Ok(()) }).unwrap();
+/// ```
 pub struct WebSocket<'c> {
     engine: WebSocketStream<Socket<'c>>,
     /// A message that came during a wait.
@@ -361,6 +379,24 @@ impl WebSocket<'_> {
     /// # Cancel safety
     ///
     /// That of [`send`](WebSocket::send).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use tidings::{Conn, Limits, Server};
+    /// # smol::block_on(async {
+    /// # let server = Server::new(Limits::DEFAULT);
+    /// # let io = smol::io::AssertAsync::new(std::io::Cursor::new(
+    /// #     b"GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+    /// #     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n\x8a\x80\0\0\0\0\x88\x82\0\0\0\0\x03\xe8".to_vec()));
+    /// # let mut conn = Conn::new(io, &server);
+    /// # let ex = conn.next().await?.expect("a request");
+    /// let mut socket = ex.upgrade(None).await?;
+    /// // Earlier than the next heartbeat: the answer, or its absence, is seen while waiting.
+    /// socket.ping().await?;
+    /// assert!(socket.recv().await?.is_none());
+    /// # tidings::Result::Ok(()) }).unwrap();
+    /// ```
     pub async fn ping(&mut self) -> Result<()> {
         let limits = self.server().limits();
         let (ping_by, pong_by) = (deadline(limits.ping), deadline(limits.pong));
@@ -420,12 +456,46 @@ impl WebSocket<'_> {
     /// # Cancel safety
     ///
     /// It may be dropped and called again.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use tidings::{Conn, Limits, Server};
+    /// # smol::block_on(async {
+    /// # let server = Server::new(Limits::DEFAULT);
+    /// # let io = smol::io::AssertAsync::new(std::io::Cursor::new(
+    /// #     b"GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+    /// #     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n\x81\x82\0\0\0\0hi\x88\x82\0\0\0\0\x03\xe8".to_vec()));
+    /// # let mut conn = Conn::new(io, &server);
+    /// # let ex = conn.next().await?.expect("a request");
+    /// let mut socket = ex.upgrade(None).await?;
+    /// socket.send("the only news").await?;
+    /// socket.closed().await?;
+    /// # tidings::Result::Ok(()) }).unwrap();
+    /// ```
     pub async fn closed(&mut self) -> Result<()> {
         while self.recv().await?.is_some() {}
         Ok(())
     }
 
     /// The server that the request came to.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use tidings::{Conn, Limits, Server};
+    /// # smol::block_on(async {
+    /// # let server = Server::new(Limits::DEFAULT);
+    /// # let io = smol::io::AssertAsync::new(std::io::Cursor::new(
+    /// #     b"GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+    /// #     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".to_vec()));
+    /// # let mut conn = Conn::new(io, &server);
+    /// # let ex = conn.next().await?.expect("a request");
+    /// let socket = ex.upgrade(None).await?;
+    /// let heartbeat = socket.server().limits().ping;
+    /// # assert_eq!(heartbeat, Limits::DEFAULT.ping);
+    /// # tidings::Result::Ok(()) }).unwrap();
+    /// ```
     pub fn server(&self) -> &Server {
         &self.engine.get_ref().conn.seat.server
     }

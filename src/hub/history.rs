@@ -48,11 +48,29 @@ impl Id {
     }
 
     /// The part before the dash.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let hub = tidings::Hub::new(&tidings::Limits::DEFAULT);
+    /// let (first, second) = (hub.publish("news", "a")?, hub.publish("news", "b")?);
+    /// assert_eq!(first.epoch(), second.epoch());
+    /// # tidings::Result::Ok(())
+    /// ```
     pub const fn epoch(self) -> u64 {
         self.epoch
     }
 
     /// The part behind the dash.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let hub = tidings::Hub::new(&tidings::Limits::DEFAULT);
+    /// let (first, second) = (hub.publish("news", "a")?, hub.publish("weather", "b")?);
+    /// assert_eq!(first.seq() + 1, second.seq());
+    /// # tidings::Result::Ok(())
+    /// ```
     pub const fn seq(self) -> u64 {
         self.seq
     }
@@ -81,6 +99,15 @@ impl fmt::Display for Id {
 }
 
 /// Text that is not an id.
+///
+/// # Examples
+///
+/// ```
+/// use tidings::{Id, ParseIdError};
+///
+/// assert_eq!("yesterday".parse::<Id>(), Err(ParseIdError));
+/// assert_eq!(ParseIdError.to_string(), "not an id: epoch-seq, or earliest");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ParseIdError;
 
@@ -117,7 +144,19 @@ fn decimal(text: &str) -> Result<u64, ParseIdError> {
 ///
 /// # Examples
 ///
-/// See [`Hub`](crate::Hub).
+/// ```
+/// # use tidings::{Hub, Limits};
+/// let mut limits = Limits::DEFAULT;
+/// limits.history = 1;
+/// let hub = Hub::new(&limits);
+/// let mut slow = hub.subscribe(&["news"], None)?;
+/// hub.publish("news", "a")?;
+/// let id = hub.publish("news", "b")?;
+/// let batch = slow.try_next().expect("what is kept");
+/// assert_eq!((batch.messages[0].data(), batch.next), ("b", id));
+/// assert!(batch.gap);
+/// # tidings::Result::Ok(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Batch {
     /// The messages, shared with all other readers.
@@ -206,6 +245,20 @@ impl History {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_ring_gives_its_memory_back() {
+        let ledger = Arc::default();
+        let mut history = History::new(Id::EARLIEST);
+        for seq in 1..=1000 {
+            let message = super::super::Message::new("t", "x");
+            history.push(Arc::new(Published::new(Id::new(1, seq), message, &ledger)));
+        }
+        while history.len() > 1 {
+            history.evict();
+        }
+        assert!(history.ring.capacity() <= 32);
+    }
 
     #[test]
     fn ids_are_digits_a_dash_and_digits() {

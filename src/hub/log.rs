@@ -118,7 +118,7 @@ impl Log {
     pub(super) fn push(&mut self, id: Id, message: Message) -> Result<Vec<Waker>> {
         self.check(&message)?;
         let key = self.topic(&message.topic)?;
-        let Some(topic) = self.topics.get_mut(key) else { return Err(Error::Full) };
+        let topic = &mut self.topics[key];
         // Share the topic's name instead of keeping one per message.
         let message = Message { topic: topic.name.clone(), ..message };
         let replaced = message.key.as_deref().and_then(|key| topic.history.replace(key));
@@ -183,10 +183,10 @@ impl Log {
     /// Lets the oldest messages of the hub leave while there are too many bytes; the newest stays.
     fn trim(&mut self) {
         while self.ledger.load(Ordering::Relaxed) > self.limits.history_bytes && self.messages > 1 {
+            // unreachable: of a message that is kept there is an entry.
             let Some((_, key)) = self.oldest.pop_first() else { return };
-            if let Some(gone) = self.topics.get_mut(key).and_then(|topic| topic.history.evict()) {
-                self.forget(&gone, key);
-            }
+            let gone = self.topics[key].history.evict();
+            gone.iter().for_each(|gone| self.forget(gone, key));
             self.index(key);
             self.tidy(key);
         }
@@ -267,10 +267,10 @@ impl Log {
         self.readers -= 1;
         let mut stale = Vec::new();
         for follow in &reader.follows {
-            if let Some(topic) = self.topics.get_mut(follow.topic) {
-                stale.extend(topic.waiting.try_remove(follow.entry).flatten());
-                topic.waiting_shrink();
-            }
+            // The entry has kept the topic there.
+            let topic = &mut self.topics[follow.topic];
+            stale.extend(topic.waiting.remove(follow.entry));
+            topic.waiting_shrink();
             self.tidy(follow.topic);
         }
         stale
@@ -281,8 +281,7 @@ impl Log {
     pub(super) fn wait(&mut self, reader: &Reader, waker: &Waker) -> Vec<Waker> {
         let mut stale = Vec::new();
         for follow in &reader.follows {
-            let topic = self.topics.get_mut(follow.topic);
-            let Some(entry) = topic.and_then(|topic| topic.waiting.get_mut(follow.entry)) else { continue };
+            let entry = &mut self.topics[follow.topic].waiting[follow.entry];
             if !entry.as_ref().is_some_and(|old| old.will_wake(waker)) {
                 stale.extend(entry.replace(waker.clone()));
             }
@@ -323,7 +322,7 @@ impl Log {
     }
 
     fn floor_of(&self, topic: usize) -> Id {
-        self.topics.get(topic).map_or(self.floor, |topic| topic.history.floor())
+        self.topics[topic].history.floor()
     }
 
     /// Notes that the reader knows of its gap up to now.
@@ -339,8 +338,8 @@ impl Log {
 
     /// The next messages of a reader in the order of their ids, and whether they are all.
     fn collect(&self, reader: &Reader) -> (Vec<Arc<Published>>, bool) {
-        let after = |follow: &Follow| Some(self.topics.get(follow.topic)?.history.after(reader.cursor));
-        let mut rests: Vec<_> = reader.follows.iter().filter_map(after).map(Iterator::peekable).collect();
+        let after = |follow: &Follow| self.topics[follow.topic].history.after(reader.cursor).peekable();
+        let mut rests: Vec<_> = reader.follows.iter().map(after).collect();
         let (mut messages, mut bytes) = (Vec::new(), 0);
         loop {
             let next =
@@ -366,5 +365,32 @@ impl Topic {
         if self.waiting.is_empty() && self.waiting.capacity() > 32 {
             self.waiting = Slab::new();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn log(limits: &Limits) -> Log {
+        Log::new(limits, Id::new(1, 0))
+    }
+
+    #[test]
+    fn without_a_history_nothing_can_be_published_or_read() {
+        let mut limits = Limits::DEFAULT;
+        limits.history = 0;
+        let mut log = log(&limits);
+        assert!(matches!(log.push(Id::new(1, 1), Message::new("t", "x")), Err(Error::Misuse(_))));
+        assert!(matches!(log.subscribe(&["t"], None), Err(Error::Misuse(_))));
+    }
+
+    #[test]
+    fn an_event_name_is_one_line_and_a_subscription_has_a_topic() {
+        let mut log = log(&Limits::DEFAULT);
+        let torn = Message::new("t", "x").event("a\nb");
+        assert!(matches!(log.push(Id::new(1, 1), torn), Err(Error::Misuse(_))));
+        assert!(matches!(log.subscribe(&[], None), Err(Error::Misuse(_))));
+        assert_eq!((log.stats().topics, log.stats().readers), (0, 0));
     }
 }

@@ -65,7 +65,16 @@ impl Message {
 ///
 /// # Examples
 ///
-/// See [`Hub`](crate::Hub).
+/// ```
+/// # use tidings::{Hub, Id, Limits, Message};
+/// # let hub = Hub::new(&Limits::DEFAULT);
+/// let id = hub.send(Message::new("sensors", "20.5").key("cellar"))?;
+/// let batch = hub.subscribe(&["sensors"], Some(Id::EARLIEST))?.try_next().expect("a message");
+/// let reading = &batch.messages[0];
+/// assert_eq!((reading.id(), reading.topic(), reading.data()), (id, "sensors", "20.5"));
+/// assert_eq!((reading.key(), reading.event()), (Some("cellar"), None));
+/// # tidings::Result::Ok(())
+/// ```
 #[derive(Debug)]
 pub struct Published {
     id: Id,
@@ -76,6 +85,10 @@ pub struct Published {
 }
 
 /// For which kind of transport a message is framed.
+///
+/// # Examples
+///
+/// See [`Published::frame`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Frame {
     /// The bytes of an event of an event stream.
@@ -92,26 +105,46 @@ impl Published {
     }
 
     /// The id.
+    ///
+    /// # Examples
+    ///
+    /// See [`Published`].
     pub fn id(&self) -> Id {
         self.id
     }
 
     /// The topic.
+    ///
+    /// # Examples
+    ///
+    /// See [`Published`].
     pub fn topic(&self) -> &str {
         &self.message.topic
     }
 
     /// The text.
+    ///
+    /// # Examples
+    ///
+    /// See [`Published`].
     pub fn data(&self) -> &str {
         &self.message.data
     }
 
     /// The key, if it was published with one.
+    ///
+    /// # Examples
+    ///
+    /// See [`Published`].
     pub fn key(&self) -> Option<&str> {
         self.message.key.as_deref()
     }
 
     /// The event name, if it was published with one.
+    ///
+    /// # Examples
+    ///
+    /// See [`Published`].
     pub fn event(&self) -> Option<&str> {
         self.message.event.as_deref()
     }
@@ -176,9 +209,8 @@ impl Charge {
     }
 
     fn settle(&self) {
+        // A message leaves its ring once.
         let bytes = self.bytes.swap(SETTLED, Ordering::Relaxed);
-        if bytes != SETTLED {
-            self.ledger.fetch_sub(bytes, Ordering::Relaxed);
-        }
+        self.ledger.fetch_sub(bytes, Ordering::Relaxed);
     }
 }

@@ -174,6 +174,15 @@ impl Hub {
     }
 
     /// Whether the hub is closed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let hub = tidings::Hub::new(&tidings::Limits::DEFAULT);
+    /// assert!(!hub.is_closed());
+    /// hub.clone().close();
+    /// assert!(hub.is_closed());
+    /// ```
     pub fn is_closed(&self) -> bool {
         self.lock().is_closed()
     }

@@ -192,9 +192,10 @@ impl Decoder {
         match (self.state, byte) {
             (State::SizeStart, _) => digit(byte).map(State::Size).ok_or(Fault::Chunk),
             (State::Size(size), _) => self.size(size, byte, limits),
-            (State::Extension(size, _), b'\r' | b';') | (State::Extension(size, Extension::Name), b'=') => {
+            (State::Extension(size, at), b'\r' | b';')
+            | (State::Extension(size, at @ Extension::Name), b'=') => {
                 self.count(limits)?;
-                self.extension_end(size, byte)
+                at.end(size, byte)
             }
             (State::Extension(size, at), _) => {
                 self.count(limits)?;
@@ -232,21 +233,6 @@ impl Decoder {
         }
     }
 
-    /// What ends a part of an extension: the line, the next extension, or `=`; inside quotes they are text.
-    fn extension_end(&self, size: u64, byte: u8) -> Result<State, Fault> {
-        let State::Extension(_, at) = self.state else { return Err(Fault::Chunk) };
-        match (at, byte) {
-            (Extension::Quoted, b';') => Ok(self.state),
-            (Extension::QuotedPair, b';') => Ok(State::Extension(size, Extension::Quoted)),
-            (Extension::Name, b'=') => Ok(State::Extension(size, Extension::ValueStart)),
-            (Extension::Name | Extension::Value | Extension::QuotedEnd, b'\r') => Ok(State::SizeLf(size)),
-            (Extension::Name | Extension::Value | Extension::QuotedEnd, b';') => {
-                Ok(State::Extension(size, Extension::NameStart))
-            }
-            _ => Err(Fault::Chunk),
-        }
-    }
-
     fn trailer(&self, byte: u8) -> Result<State, Fault> {
         match (self.state, byte) {
             (State::Trailer | State::TrailerName, b) if is_token_byte(b) => Ok(State::TrailerName),
@@ -266,6 +252,21 @@ impl Decoder {
 }
 
 impl Extension {
+    /// The state after what ends a part: the line, the next extension, or `=`; inside quotes they are text.
+    fn end(self, size: u64, byte: u8) -> Result<State, Fault> {
+        match (self, byte) {
+            (Extension::Quoted | Extension::QuotedPair, b';') => {
+                Ok(State::Extension(size, Extension::Quoted))
+            }
+            (Extension::Name, b'=') => Ok(State::Extension(size, Extension::ValueStart)),
+            (Extension::Name | Extension::Value | Extension::QuotedEnd, b'\r') => Ok(State::SizeLf(size)),
+            (Extension::Name | Extension::Value | Extension::QuotedEnd, b';') => {
+                Ok(State::Extension(size, Extension::NameStart))
+            }
+            _ => Err(Fault::Chunk),
+        }
+    }
+
     /// The state after one more byte that is no end.
     fn after(self, byte: u8) -> Option<Extension> {
         match (self, byte) {

@@ -64,6 +64,24 @@ struct Field {
 }
 
 /// The version of a request (RFC 9112, 2.3).
+///
+/// # Examples
+///
+/// ```
+/// # use tidings::{Conn, Limits, Server, Version};
+/// # smol::block_on(async {
+/// # let server = Server::new(Limits::DEFAULT);
+/// # let io = smol::io::AssertAsync::new(std::io::Cursor::new(
+/// #     b"GET / HTTP/1.0\r\n\r\n".to_vec()));
+/// # let mut conn = Conn::new(io, &server);
+/// # let ex = conn.next().await?.expect("a request");
+/// let framing = match ex.head().version() {
+///     Version::Http10 => "until the close",
+///     Version::Http11 => "in chunks",
+/// };
+/// assert_eq!(framing, "until the close");
+/// # tidings::Result::Ok(()) }).unwrap();
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Version {
     /// HTTP/1.0: closed after the answer unless `keep-alive` was asked for; no chunks.
@@ -94,6 +112,18 @@ impl Head {
     /// # Errors
     ///
     /// The first fault in the order of the bytes, however they were cut.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidings::{Head, Limits, proto::Step};
+    ///
+    /// let input = b"GET / HTTP/1.1\r\nHost: h\r\n\r\nand more";
+    /// let Step::Complete((head, taken)) = Head::parse(input, &Limits::DEFAULT)? else { panic!() };
+    /// assert_eq!((head.path(), &input[taken..]), ("/", &b"and more"[..]));
+    /// assert_eq!(Head::parse(&input[..20], &Limits::DEFAULT)?, Step::NeedMore);
+    /// # Ok::<(), tidings::Fault>(())
+    /// ```
     pub fn parse(input: &[u8], limits: &Limits) -> Result<Step<(Head, usize)>, Fault> {
         // Places in a head are 32 bits wide.
         let most = limits.head.min(u32::MAX as usize);
@@ -132,11 +162,41 @@ impl Head {
     }
 
     /// The method, as it came: methods are case-sensitive (RFC 9110, 9.1).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use tidings::{Conn, Limits, Server};
+    /// # smol::block_on(async {
+    /// # let server = Server::new(Limits::DEFAULT);
+    /// # let io = smol::io::AssertAsync::new(std::io::Cursor::new(
+    /// #     b"get / HTTP/1.1\r\nHost: h\r\n\r\n".to_vec()));
+    /// # let mut conn = Conn::new(io, &server);
+    /// # let ex = conn.next().await?.expect("a request");
+    /// assert_eq!(ex.head().method(), "get");
+    /// assert_ne!(ex.head().method(), "GET");
+    /// # tidings::Result::Ok(()) }).unwrap();
+    /// ```
     pub fn method(&self) -> &str {
         ascii(&self.bytes[self.method.clone()])
     }
 
     /// The request-target, as it came (RFC 9112, 3.2).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use tidings::{Conn, Limits, Server};
+    /// # smol::block_on(async {
+    /// # let server = Server::new(Limits::DEFAULT);
+    /// # let io = smol::io::AssertAsync::new(std::io::Cursor::new(
+    /// #     b"GET /a%2Fb?x=1 HTTP/1.1\r\nHost: h\r\n\r\n".to_vec()));
+    /// # let mut conn = Conn::new(io, &server);
+    /// # let ex = conn.next().await?.expect("a request");
+    /// assert_eq!(ex.head().target(), "/a%2Fb?x=1");
+    /// assert_eq!(ex.head().path(), "/a/b");
+    /// # tidings::Result::Ok(()) }).unwrap();
+    /// ```
     pub fn target(&self) -> &str {
         ascii(&self.bytes[self.target.clone()])
     }
@@ -144,6 +204,20 @@ impl Head {
     /// The path, percent-decoded; what is not UTF-8 in it is U+FFFD. `*` for OPTIONS of the whole server.
     ///
     /// An encoded slash is decoded as well: who tells `%2F` from `/` looks at [`target`](Head::target).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use tidings::{Conn, Limits, Server};
+    /// # smol::block_on(async {
+    /// # let server = Server::new(Limits::DEFAULT);
+    /// # let io = smol::io::AssertAsync::new(std::io::Cursor::new(
+    /// #     b"GET /caf%C3%A9/%FF?x=1 HTTP/1.1\r\nHost: h\r\n\r\n".to_vec()));
+    /// # let mut conn = Conn::new(io, &server);
+    /// # let ex = conn.next().await?.expect("a request");
+    /// assert_eq!(ex.head().path(), "/café/\u{fffd}");
+    /// # tidings::Result::Ok(()) }).unwrap();
+    /// ```
     pub fn path(&self) -> &str {
         match &self.path {
             Path::Here(range) => ascii(&self.bytes[range.clone()]),
@@ -152,11 +226,43 @@ impl Head {
     }
 
     /// The first value of `name` in the query, decoded as a form is (`+` is a blank).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use tidings::{Conn, Limits, Server};
+    /// # smol::block_on(async {
+    /// # let server = Server::new(Limits::DEFAULT);
+    /// # let io = smol::io::AssertAsync::new(std::io::Cursor::new(
+    /// #     b"GET /?q=two+words&all HTTP/1.1\r\nHost: h\r\n\r\n".to_vec()));
+    /// # let mut conn = Conn::new(io, &server);
+    /// # let ex = conn.next().await?.expect("a request");
+    /// let head = ex.head();
+    /// assert_eq!(head.query("q").as_deref(), Some("two words"));
+    /// assert_eq!(head.query("all").as_deref(), Some(""));
+    /// assert_eq!(head.query("page"), None);
+    /// # tidings::Result::Ok(()) }).unwrap();
+    /// ```
     pub fn query(&self, name: &str) -> Option<Cow<'_, str>> {
         self.queries(name).next()
     }
 
     /// All values of `name` in the query, in their order, decoded as a form is.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use tidings::{Conn, Limits, Server};
+    /// # smol::block_on(async {
+    /// # let server = Server::new(Limits::DEFAULT);
+    /// # let io = smol::io::AssertAsync::new(std::io::Cursor::new(
+    /// #     b"GET /?topic=news&x=1&topic=weather HTTP/1.1\r\nHost: h\r\n\r\n".to_vec()));
+    /// # let mut conn = Conn::new(io, &server);
+    /// # let ex = conn.next().await?.expect("a request");
+    /// let topics: Vec<_> = ex.head().queries("topic").collect();
+    /// assert_eq!(topics, ["news", "weather"]);
+    /// # tidings::Result::Ok(()) }).unwrap();
+    /// ```
     pub fn queries<'a, 'n>(&'a self, name: &'n str) -> impl Iterator<Item = Cow<'a, str>> + use<'a, 'n> {
         ascii(&self.bytes[self.query.clone()])
             .split('&')
@@ -166,12 +272,43 @@ impl Head {
     }
 
     /// The value of the first field called `name`, in any case; `None` if there is none or it is not UTF-8.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use tidings::{Conn, Limits, Server};
+    /// # smol::block_on(async {
+    /// # let server = Server::new(Limits::DEFAULT);
+    /// # let io = smol::io::AssertAsync::new(std::io::Cursor::new(
+    /// #     b"GET / HTTP/1.1\r\nHost: h\r\nX-Token: s3cret\r\n\r\n".to_vec()));
+    /// # let mut conn = Conn::new(io, &server);
+    /// # let ex = conn.next().await?.expect("a request");
+    /// assert_eq!(ex.head().header("x-token"), Some("s3cret"));
+    /// assert_eq!(ex.head().header("Cookie"), None);
+    /// # tidings::Result::Ok(()) }).unwrap();
+    /// ```
     pub fn header(&self, name: &str) -> Option<&str> {
         let value = self.values(name).next()?;
         core::str::from_utf8(value).ok()
     }
 
     /// All fields in their order, repeated ones repeated.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use tidings::{Conn, Limits, Server};
+    /// # smol::block_on(async {
+    /// # let server = Server::new(Limits::DEFAULT);
+    /// # let io = smol::io::AssertAsync::new(std::io::Cursor::new(
+    /// #     b"GET / HTTP/1.1\r\nHost: h\r\nVia: 1.1 a\r\nVia: 1.1 b\r\n\r\n".to_vec()));
+    /// # let mut conn = Conn::new(io, &server);
+    /// # let ex = conn.next().await?.expect("a request");
+    /// let via = ex.head().headers().filter(|(name, _)| name.eq_ignore_ascii_case("via"));
+    /// let values: Vec<&[u8]> = via.map(|(_, value)| value).collect();
+    /// assert_eq!(values, [b"1.1 a", b"1.1 b"]);
+    /// # tidings::Result::Ok(()) }).unwrap();
+    /// ```
     pub fn headers(&self) -> impl Iterator<Item = (&str, &[u8])> {
         self.fields.iter().map(|field| (ascii(self.part(field.name)), self.part(field.value)))
     }
@@ -181,6 +318,20 @@ impl Head {
     }
 
     /// The version of the request.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use tidings::{Conn, Limits, Server, Version};
+    /// # smol::block_on(async {
+    /// # let server = Server::new(Limits::DEFAULT);
+    /// # let io = smol::io::AssertAsync::new(std::io::Cursor::new(
+    /// #     b"GET / HTTP/1.1\r\nHost: h\r\n\r\n".to_vec()));
+    /// # let mut conn = Conn::new(io, &server);
+    /// # let ex = conn.next().await?.expect("a request");
+    /// assert_eq!(ex.head().version(), Version::Http11);
+    /// # tidings::Result::Ok(()) }).unwrap();
+    /// ```
     pub fn version(&self) -> Version {
         self.version
     }
@@ -197,6 +348,22 @@ impl Head {
     }
 
     /// How the body is framed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use tidings::{Conn, Limits, Server};
+    /// # smol::block_on(async {
+    /// # let server = Server::new(Limits::DEFAULT);
+    /// # let io = smol::io::AssertAsync::new(std::io::Cursor::new(
+    /// #     b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n".to_vec()));
+    /// # let mut conn = Conn::new(io, &server);
+    /// # let ex = conn.next().await?.expect("a request");
+    /// use tidings::proto::body::Framing;
+    ///
+    /// assert_eq!(ex.head().framing(), Framing::Length(5));
+    /// # tidings::Result::Ok(()) }).unwrap();
+    /// ```
     pub fn framing(&self) -> Framing {
         self.facts.framing
     }

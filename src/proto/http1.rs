@@ -439,3 +439,68 @@ impl Default for Http1 {
         Http1::new()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A machine that owes the answer to this request.
+    fn owing(request: &str) -> Http1 {
+        let mut http = Http1::new();
+        http.receive(request.as_bytes());
+        assert!(matches!(http.head(&Limits::DEFAULT), Ok(Turn::Head(_))));
+        http
+    }
+
+    #[test]
+    fn what_is_not_owed_is_misuse() {
+        let (mut http, mut out, answer) = (Http1::new(), Vec::new(), Response::new(200));
+        http.go_on(&Limits::DEFAULT, &mut out);
+        assert!(matches!(http.respond(&answer, None, &Limits::DEFAULT, &mut out), Err(Error::Misuse(_))));
+        assert!(matches!(http.start(&answer, None, &Limits::DEFAULT, &mut out), Err(Error::Misuse(_))));
+        assert!(matches!(http.write(b"x", &mut out), Err(Error::Misuse(_))));
+        http.finish(&mut out);
+        assert!(out.is_empty());
+    }
+
+    #[test]
+    fn a_stream_has_no_body_of_its_own() {
+        let (mut http, mut out) = (owing("GET / HTTP/1.1\r\nHost: h\r\n\r\n"), Vec::new());
+        let started = http.start(&Response::text("x"), None, &Limits::DEFAULT, &mut out);
+        assert!(matches!(started, Err(Error::Misuse(_))) && http.owes() && out.is_empty());
+    }
+
+    #[test]
+    fn a_stream_for_http_1_0_is_the_last_answer() {
+        let request = "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n";
+        let (mut http, mut out) = (owing(request), Vec::new());
+        http.start(&Response::new(200), None, &Limits::DEFAULT, &mut out).unwrap();
+        http.finish(&mut out);
+        assert_eq!(out, b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n");
+        assert!(matches!(http.head(&Limits::DEFAULT), Ok(Turn::End)));
+    }
+
+    #[test]
+    fn a_refusal_of_head_has_no_body() {
+        let (mut http, mut out) = (owing("HEAD / HTTP/1.1\r\nHost: h\r\n\r\n"), Vec::new());
+        assert!(http.refuse(&Response::text("no").with_status(503), None, &mut out));
+        assert!(out.ends_with(b"Content-Length: 2\r\n\r\n"));
+    }
+    #[test]
+    fn a_refusal_that_is_not_legal_says_nothing() {
+        let (mut http, mut out) = (owing("GET / HTTP/1.1\r\nHost: h\r\n\r\n"), Vec::new());
+        assert!(!http.refuse(&Response::new(700), None, &mut out) && out.is_empty() && !http.owes());
+    }
+
+    #[test]
+    fn a_stream_may_ask_for_the_close() {
+        let (mut http, mut out) = (owing("GET / HTTP/1.1\r\nHost: h\r\n\r\n"), Vec::new());
+        let answer = Response::new(200).header("Connection", "close");
+        http.start(&answer, None, &Limits::DEFAULT, &mut out).unwrap();
+        http.finish(&mut out);
+        assert!(
+            out.ends_with(b"chunked\r\n\r\n0\r\n\r\n")
+                && matches!(http.head(&Limits::DEFAULT), Ok(Turn::End))
+        );
+    }
+}

@@ -20,6 +20,10 @@ mod uri;
 pub mod ws;
 
 /// What a parse step found in the bytes that it was given.
+///
+/// # Examples
+///
+/// See [`Head::parse`](head::Head::parse).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step<T> {
     /// All of it is there.
@@ -97,6 +101,15 @@ pub enum Fault {
 
 impl Fault {
     /// The HTTP status that tells the peer.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidings::Fault;
+    ///
+    /// assert_eq!(Fault::Field.status(), 400);
+    /// assert_eq!(Fault::HeadTooLarge.status(), 431);
+    /// ```
     pub const fn status(self) -> u16 {
         match self {
             Fault::Topic => 404,
@@ -112,6 +125,16 @@ impl Fault {
     }
 
     /// The sentence that tells the peer.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidings::{Fault, Response};
+    ///
+    /// let fault = Fault::Cursor;
+    /// assert_eq!(fault.sentence(), "the cursor is not an id");
+    /// let answer = Response::text(fault.sentence()).with_status(fault.status());
+    /// ```
     pub const fn sentence(self) -> &'static str {
         match self {
             Fault::RequestLine => "the request line is not METHOD TARGET HTTP/1.1",

@@ -160,6 +160,13 @@ impl Response {
     }
 
     /// The status.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let answer = tidings::Response::text("made").with_status(201);
+    /// assert!((200..300).contains(&answer.status()));
+    /// ```
     pub fn status(&self) -> u16 {
         self.status
     }

@@ -175,6 +175,7 @@ mod tests {
     #[test]
     fn decoding_never_fails() {
         assert_eq!(decode("a%20b+c", true), "a b c");
+        assert_eq!(decode("a%20b+c", false), "a b+c");
         assert_eq!(decode("a%2", false), "a%2");
         assert_eq!(decode("%ff%", false), "\u{fffd}%");
         assert_eq!(decode("%E4%BD%A0", false), "你");
