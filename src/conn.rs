@@ -30,8 +30,7 @@ use crate::sweep::deadline;
 /// # Examples
 ///
 /// ```
-/// use tidings::{Conn, Io, Response, Server};
-///
+/// # use tidings::{Conn, Io, Response, Server};
 /// /// TCP, TLS or a pipe: from here on it is all the same.
 /// async fn converse(io: impl Io + 'static, server: &Server) -> tidings::Result<()> {
 ///     let mut conn = Conn::new(io, server);
@@ -394,11 +393,10 @@ impl Conn {
     ///     Err(Fault::Topic.into())
     /// }
     ///
-    /// let mut conn = Conn::new(io, &server);
+    /// # let mut conn = Conn::new(io, &server);
     /// while let Some(ex) = conn.next().await? {
     ///     if let Err(error) = app(ex).await {
-    ///         // The peer sees a 404; then the connection is over.
-    ///         conn.fail(&error).await;
+    ///         conn.fail(&error).await; // The client sees a 404, and a close.
     ///     }
     /// }
     /// # tidings::Result::Ok(()) }).unwrap();

@@ -39,8 +39,9 @@ const ENGINE_SPARE: usize = 1024;
 /// # smol::block_on(async {
 /// # let server = Server::new(Limits::DEFAULT);
 /// # let io = smol::io::AssertAsync::new(std::io::Cursor::new(
-/// #     b"GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
-/// #     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n\x81\x82\0\0\0\0hi\x88\x82\0\0\0\0\x03\xe8".to_vec()));
+/// #     b"GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+/// #     Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n\
+/// #     \x81\x82\0\0\0\0hi\x88\x82\0\0\0\0\x03\xe8".to_vec()));
 /// # let mut conn = Conn::new(io, &server);
 /// # let ex = conn.next().await?.expect("a request");
 /// let mut socket = ex.upgrade(None).await?;
@@ -387,8 +388,9 @@ impl WebSocket<'_> {
     /// # smol::block_on(async {
     /// # let server = Server::new(Limits::DEFAULT);
     /// # let io = smol::io::AssertAsync::new(std::io::Cursor::new(
-    /// #     b"GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
-    /// #     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n\x8a\x80\0\0\0\0\x88\x82\0\0\0\0\x03\xe8".to_vec()));
+    /// #     b"GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+    /// #     Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n\
+    /// #     \x8a\x80\0\0\0\0\x88\x82\0\0\0\0\x03\xe8".to_vec()));
     /// # let mut conn = Conn::new(io, &server);
     /// # let ex = conn.next().await?.expect("a request");
     /// let mut socket = ex.upgrade(None).await?;
@@ -464,8 +466,9 @@ impl WebSocket<'_> {
     /// # smol::block_on(async {
     /// # let server = Server::new(Limits::DEFAULT);
     /// # let io = smol::io::AssertAsync::new(std::io::Cursor::new(
-    /// #     b"GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
-    /// #     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n\x81\x82\0\0\0\0hi\x88\x82\0\0\0\0\x03\xe8".to_vec()));
+    /// #     b"GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+    /// #     Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n\
+    /// #     \x81\x82\0\0\0\0hi\x88\x82\0\0\0\0\x03\xe8".to_vec()));
     /// # let mut conn = Conn::new(io, &server);
     /// # let ex = conn.next().await?.expect("a request");
     /// let mut socket = ex.upgrade(None).await?;
@@ -487,8 +490,8 @@ impl WebSocket<'_> {
     /// # smol::block_on(async {
     /// # let server = Server::new(Limits::DEFAULT);
     /// # let io = smol::io::AssertAsync::new(std::io::Cursor::new(
-    /// #     b"GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
-    /// #     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".to_vec()));
+    /// #     b"GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+    /// #     Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".to_vec()));
     /// # let mut conn = Conn::new(io, &server);
     /// # let ex = conn.next().await?.expect("a request");
     /// let socket = ex.upgrade(None).await?;

@@ -146,7 +146,7 @@ fn decimal(text: &str) -> Result<u64, ParseIdError> {
 ///
 /// ```
 /// # use tidings::{Hub, Limits};
-/// let mut limits = Limits::DEFAULT;
+/// # let mut limits = Limits::DEFAULT;
 /// limits.history = 1;
 /// let hub = Hub::new(&limits);
 /// let mut slow = hub.subscribe(&["news"], None)?;
