@@ -87,7 +87,7 @@ impl Error {
         Error::Other(error.into())
     }
 
-    /// The HTTP status that says this on the wire.
+    /// The HTTP status that says this on the wire, where anything can still be said.
     ///
     /// # Examples
     ///

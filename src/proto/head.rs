@@ -124,6 +124,7 @@ impl Head {
     /// assert_eq!(Head::parse(&input[..20], &Limits::DEFAULT)?, Step::NeedMore);
     /// # Ok::<(), tidings::Fault>(())
     /// ```
+    #[doc(hidden)]
     pub fn parse(input: &[u8], limits: &Limits) -> Result<Step<(Head, usize)>, Fault> {
         // Places in a head are 32 bits wide.
         let most = limits.head.min(u32::MAX as usize);
@@ -364,6 +365,7 @@ impl Head {
     /// assert_eq!(ex.head().framing(), Framing::Length(5));
     /// # tidings::Result::Ok(()) }).unwrap();
     /// ```
+    #[doc(hidden)]
     pub fn framing(&self) -> Framing {
         self.facts.framing
     }

@@ -77,7 +77,7 @@ pub enum Fault {
     ChunkOverhead,
     /// More bytes than [`Limits::body`](crate::Limits::body).
     BodyTooLarge,
-    /// A body that should be text is not UTF-8.
+    /// A body or a WebSocket message that should be text is not UTF-8.
     NotUtf8,
     /// An `Expect` other than `100-continue` (RFC 9110, 10.1.1).
     Expectation,
@@ -154,7 +154,7 @@ impl Fault {
             Fault::Chunk => "the chunked body is not legal",
             Fault::ChunkOverhead => "the chunked body has too much beside its data",
             Fault::BodyTooLarge => "the request body is too large",
-            Fault::NotUtf8 => "the request body is not UTF-8",
+            Fault::NotUtf8 => "the text is not UTF-8",
             Fault::Expectation => "the expectation is not known here",
             Fault::Incomplete => "the request ended too early",
             Fault::UpgradeRequired => "this resource speaks WebSocket only",
