@@ -31,7 +31,7 @@ const USAGE: &str = "usage: demo [--port N] [--bind ADDR]
 
 async fn app(hub: &Hub, mut ex: Exchange<'_>) -> tidings::Result<()> {
     match (ex.method(), ex.path()) {
-        ("GET" | "HEAD", "/") => ex.reply(Response::html(PAGE).header("Cache-Control", "no-cache")).await,
+        ("GET" | "HEAD", "/") => ex.reply(Response::html(PAGE).header("Cache-Control", "no-store")).await,
         ("GET" | "HEAD", "/poll") => transport::poll(ex, hub, &["news"]).await,
         ("GET" | "HEAD", "/wait") => transport::long_poll(ex, hub, &["news"]).await,
         ("GET" | "HEAD", "/events") => transport::sse(ex, hub, &["news"]).await,

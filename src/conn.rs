@@ -177,10 +177,7 @@ impl Conn {
             }
             // A peer that keeps its socket full must not keep the thread: two of them held up a third for
             // seconds. (Before the head is taken: whoever drops this future must not lose one.)
-            if self.turns >= TURNS {
-                self.turns = 0;
-                future::yield_now().await;
-            }
+            self.take_turn().await;
             match self.http.head(self.seat.server.limits()) {
                 Ok(Turn::Head(head)) => {
                     self.begin_exchange(&head);
@@ -199,7 +196,6 @@ impl Conn {
     fn begin_exchange(&mut self, head: &Head) {
         self.life = Life::Exchange(None);
         self.kept = head.len();
-        self.turns += 1;
         self.seat.server.shared.counts.requests.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -340,7 +336,10 @@ impl Conn {
             Read::Some => Ok(()),
             Read::Due if self.starved || self.seat.server.stage() == Stage::Cut => Err(Error::Full),
             Read::Due => Err(Error::Timeout(Phase::Body)),
-            Read::Failed(error) => Err(error.into()),
+            Read::Failed(error) => {
+                self.life = Life::Over;
+                Err(error.into())
+            }
         }
     }
 
@@ -352,14 +351,29 @@ impl Conn {
         let by = deadline(self.limits().write_time);
         let flushed = poll_fn(|cx| match self.poll_flush(cx) {
             Poll::Ready(flushed) => Poll::Ready(flushed.map_err(Error::from)),
-            Poll::Pending => self.seat.poll_due(cx, Some(by)).map(|()| Err(Error::Timeout(Phase::Write))),
+            Poll::Pending => {
+                self.turns = 0;
+                self.seat.poll_due(cx, Some(by)).map(|()| Err(Error::Timeout(Phase::Write)))
+            }
         })
         .await;
         if flushed.is_err() {
+            // Nobody waits for the rest.
+            (self.out, self.written) = (Vec::new(), 0);
             self.http.abandon();
             self.life = Life::Over;
         }
+        self.take_turn().await;
         flushed
+    }
+
+    /// Counts a request or a write, and lets the others go first after some without a wait.
+    async fn take_turn(&mut self) {
+        self.turns += 1;
+        if self.turns >= TURNS {
+            self.turns = 0;
+            future::yield_now().await;
+        }
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -403,7 +417,8 @@ impl Conn {
     /// ```
     pub async fn fail(&mut self, error: &Error) {
         self.seat.release();
-        if let Error::Io(_) | Error::Timeout(Phase::Write | Phase::Pong) = error {
+        if let Life::Over = self.life {
+            // It is broken: nothing can be told.
             self.http.abandon();
         }
         if self.http.is_streaming() {

@@ -108,6 +108,7 @@ fn an_error_of_the_handler_shows_with_its_status() {
         assert_eq!(status(&post("/publish", &"x".repeat(4097))).await, 413);
         assert_eq!(status(&post("/publish", &"x".repeat(3000))).await, 413);
         assert_eq!(status(&post("/error", "")).await, 500);
+        assert_eq!(status(&post("/io-error", "")).await, 500);
         assert_eq!(status(&post("/silent", "")).await, 500);
         world.hub.publish("other", "x").expect("published");
         assert_eq!(status(&post("/publish", "x")).await, 503);

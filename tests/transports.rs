@@ -318,7 +318,7 @@ fn an_event_stream_has_its_fields_and_its_first_bytes() {
         let mut client = Client::new(world.connect());
         client.send("GET /events?last_event_id=earliest&envelope=0 HTTP/1.1\r\nHost: h\r\n\r\n").await;
         let head = client.until("\r\n\r\n").await;
-        for field in ["text/event-stream", "no-cache, no-transform", "X-Accel-Buffering: no", "chunked"] {
+        for field in ["text/event-stream", "no-store, no-transform", "X-Accel-Buffering: no", "chunked"] {
             assert!(head.contains(field), "{field}: {head}");
         }
         let first = client.chunk().await.expect("the first bytes");

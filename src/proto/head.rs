@@ -384,7 +384,7 @@ impl Head {
     /// The bytes that the head takes, for who counts them.
     pub(crate) fn len(&self) -> usize {
         let decoded = if let Path::Decoded(path) = &self.path { path.len() } else { 0 };
-        self.bytes.len() + decoded + self.fields.len() * size_of::<Field>()
+        self.bytes.len() + decoded
     }
 }
 

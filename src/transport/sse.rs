@@ -79,7 +79,8 @@ pub async fn sse(mut ex: Exchange<'_>, hub: &Hub, topics: &[&str]) -> Result<()>
 fn head() -> Response {
     Response::new(200)
         .header("Content-Type", "text/event-stream")
-        .header("Cache-Control", "no-cache, no-transform")
+        // Not `no-cache` as most do: without a validator it says nothing that `no-store` does not.
+        .header("Cache-Control", "no-store, no-transform")
         // Reverse proxies that collect an answer before they pass it on would hold the events back.
         .header("X-Accel-Buffering", "no")
 }

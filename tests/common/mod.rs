@@ -101,6 +101,8 @@ pub async fn app(hub: &Hub, mut ex: Exchange<'_>) -> tidings::Result<()> {
             stream.write(b"half").await
         }
         (_, "/error") => Err(tidings::Error::other("secret")),
+        // Of a file of its own, say: the connection is well.
+        (_, "/io-error") => Err(std::io::Error::other("secret").into()),
         ("GET" | "HEAD", "/") => ex.reply(Response::text("hello")).await,
         ("GET", "/empty") => ex.reply(Response::new(204)).await,
         _ => ex.reply(Response::new(404)).await,
