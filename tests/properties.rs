@@ -1,0 +1,225 @@
+//! The properties that `fuzz/` tries with everything, here with what the golden pages have, and with mutations of it.
+//!
+//! `TIDINGS_MUTATIONS=n` sets how many each property gets, `TIDINGS_MUTATION_SEED=n` draws others.
+//! `TIDINGS_CORPUS=folder` writes the seeds to `folder/PROPERTY/` instead, for `fuzz/run`.
+
+#[path = "properties/mod.rs"]
+mod properties;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::{env, fs};
+
+/// Bytes of a seed: small ones are tried more often.
+const LONGEST: usize = 1_500;
+
+macro_rules! properties {
+    ($($(#[$gate:meta])* $test:ident $property:ident $fronts:expr;)*) => {
+        $($(#[$gate])* #[test]
+        fn $test() {
+            hold(stringify!($property), properties::$property::check, $fronts);
+        })*
+    };
+}
+
+// The fronts are what a property decides by before it comes to what is on a page: see its `check`.
+properties! {
+    a_verdict_on_a_head_stays head &[b"\0", b"\x01", b"\x02"];
+    chunks_are_the_same_however_cut chunked &[b"\0\0", b"\x01\0", b"\x02\x02\x02\0"];
+    a_body_ends_where_its_head_says framing &[b"\0\0", b"\x01\x01\x06", b"\x02\0"];
+    events_do_not_depend_on_cuts http1 &[b"\0\0\0\0", b"\x01\0\x04\0\x01\x0f\x06\x01", b"\x02\x02\x05\x01\0\0"];
+    an_answer_is_refused_or_read_back response &[
+        b"\0\0\0\0\0\x02\0\x01X\x01v\0\x01Y\x01w",
+        b"\x01\0\x01\0\0\x01\x01\0\x05close",
+        b"\x02\x01\0\0\0\x01\x01\0\x03a,b",
+        b"\0\x01\0\0\x01\x01\0\x01X\x06v\r\nY:w",
+    ];
+    an_event_is_refused_or_read_back sse &[
+        b"",
+        b"\x0e\x04a\r\nb\x021\n\x01n",
+        b"\x06\x01d\x0217\x14\x01 \0\0\0\0\0\0\x0b\xb8",
+    ];
+    #[cfg(feature = "ws")]
+    an_upgrade_is_what_the_rfc_says ws_upgrade &[b""];
+    a_hub_is_a_vec history &[b"", b"\x03\x40\x04", b"\x01\xff\x03"];
+    a_connection_ends serve &[
+        b"\0\0\0\0\0\x04\0\x01\x02\x04\0",
+        b"\0\0\0\0\0\x03\x07\x08\x09\0",
+        b"\0\0\0\0\0\x01\x0c\0",
+        b"\0\0\0\0\0\x01\x0b\0",
+        b"\0\0\0\0\x03\x01\x0a\x04\x00\x48\x00\x48",
+        b"\x01\x7f\x04\0\0\x05\x01\x03\x05\x06\x0d\x02\x30\x48",
+        b"\x02\0\x20\x02\x01\0\x05\x0e\x0f\x06\x02\x01\x06\x00\x48\x49\x60\x30\x00",
+        b"\0\0\x04\0\0\x02\x01\x06\0POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3500\r\n\r\n\xfb\xfb\xfb\xfb\xfb",
+        b"\x02\0\x08\x10\0\x01\x0c\0GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n\
+          \x81\xfe\x20\xe0\0\0\0\0\xfb\xfb\xfb\xfb\xfb\xfb\xfb\xfb",
+        b"\0\0\0\x10\0\x02\x06\x09\x02\x30\x30",
+        b"\x02\0\x08\0\0\x01\x01\x03\x30\xff\x9aPOST / HTTP/1.1\r\nHost: h\r\nContent-Length: 99\r\n\r\n\xfb\xfb\xfb\xfb",
+        b"\0\0\0\0\0\x01\x06\0GET / HTTP/1.1\r\nHost: h\r\n\r\nGET / HTTP/1.1\r\nHost: h\r\n\r\n",
+        b"\0\0\x08\0\x05\x02\x06\x09\0GET / HTTP/1.1\r\nHost: h\r\na:\xfb\xfb\r\n\r\n\xfb\xfb\xfb",
+        b"\0\0\0\0\0\x01\x0c\0GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n\
+          \x81\x85\0\0\0\0hello\x01\xfe\x05\x78\0\0\0\0\xfb\xfb\x89\x80\0\0\0\0\x80\xfe\x05\x78\0\0\0\0\xfb\xfb",
+    ];
+}
+
+/// Checks a property over the seeds, as they are and mutated.
+fn hold(name: &str, check: fn(&[u8]), fronts: &[&[u8]]) {
+    let seeds = seeds(name, fronts);
+    if let Some(folder) = env::var_os("TIDINGS_CORPUS") {
+        let folder = std::path::Path::new(&folder).join(name);
+        fs::create_dir_all(&folder).expect("a folder");
+        for (place, seed) in seeds.iter().enumerate() {
+            fs::write(folder.join(format!("page-{place}")), seed).expect("a seed");
+        }
+        return;
+    }
+    for seed in &seeds {
+        holds(name, check, seed);
+    }
+    let words = words();
+    let mut rng = Rng::new(number("TIDINGS_MUTATION_SEED").unwrap_or(1));
+    for _ in 0..number("TIDINGS_MUTATIONS").unwrap_or(15_000) {
+        let mut data = rng.pick(&seeds).clone();
+        for _ in 0..1 + rng.below(4) {
+            rng.mutate(&mut data, &seeds, &words);
+        }
+        holds(name, check, &data);
+    }
+}
+
+fn holds(name: &str, check: fn(&[u8]), data: &[u8]) {
+    let held = catch_unwind(AssertUnwindSafe(|| check(data)));
+    assert!(held.is_ok(), "{name} does not hold for b\"{}\"", data.escape_ascii());
+}
+
+fn number(variable: &str) -> Option<u64> {
+    env::var(variable).ok()?.parse().ok()
+}
+
+/// What the pages have, or only the bodies, behind each of the fronts in turn.
+fn seeds(name: &str, fronts: &[&[u8]]) -> Vec<Vec<u8>> {
+    let mut pages = pages();
+    if name == "chunked" {
+        let body = |page: Vec<u8>| Some(page[page.windows(4).position(|w| w == b"\r\n\r\n")? + 4..].to_vec());
+        pages = pages.into_iter().filter_map(body).filter(|body| !body.is_empty()).collect();
+    }
+    let behind = |(place, page): (usize, &Vec<u8>)| [fronts[place % fronts.len()], &page[..]].concat();
+    let all = fronts.iter().map(|front| front.to_vec());
+    all.chain(pages.iter().enumerate().map(behind)).collect()
+}
+
+/// The bytes of every `http` block, without the long ones.
+fn pages() -> Vec<Vec<u8>> {
+    let mut pages = Vec::new();
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/wire");
+    let mut names: Vec<_> =
+        fs::read_dir(folder).expect("the folder").map(|entry| entry.expect("an entry").path()).collect();
+    names.sort();
+    for name in names {
+        let text = fs::read_to_string(name).expect("a page");
+        let blocks = text.split("```http\n").skip(1).filter_map(|rest| rest.split("```").next());
+        pages.extend(blocks.map(input).filter(|bytes| bytes.len() <= LONGEST));
+    }
+    assert!(pages.len() > 100, "the pages are not there");
+    pages
+}
+
+/// The bytes of a block; `tests/wire/README.md` says how it is written.
+fn input(block: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for line in block.lines().filter(|line| !matches!(*line, "{pause}" | "{EOF}")) {
+        let open = line.strip_suffix('\\').filter(|line| !line.ends_with('\\'));
+        unescape(open.unwrap_or(line), &mut bytes);
+        if open.is_none() {
+            bytes.extend_from_slice(b"\r\n");
+        }
+    }
+    bytes
+}
+
+fn unescape(text: &str, out: &mut Vec<u8>) {
+    let mut rest = text;
+    while let Some(first) = rest.chars().next() {
+        let inner = rest.strip_prefix('{').and_then(|inner| inner.split_once('}'));
+        let repeat = inner.and_then(|(inner, tail)| Some((inner.split_once(" x ")?, tail)));
+        if let Some(((count, part), tail)) = repeat {
+            let mut once = Vec::new();
+            unescape(part, &mut once);
+            out.extend(once.repeat(count.parse().expect("a count")));
+            rest = tail;
+        } else if let Some(hex) = rest.strip_prefix("\\x") {
+            out.push(u8::from_str_radix(&hex[..2], 16).expect("two hex digits"));
+            rest = &hex[2..];
+        } else if let Some(name) = rest.strip_prefix('\\').and_then(|rest| rest.chars().next()) {
+            let known = [('r', b'\r'), ('n', b'\n'), ('t', b'\t'), ('0', 0), ('"', b'"')];
+            out.push(known.iter().find(|(n, _)| *n == name).map_or(name as u8, |(_, byte)| *byte));
+            rest = &rest[2..];
+        } else {
+            out.extend_from_slice(first.encode_utf8(&mut [0; 4]).as_bytes());
+            rest = &rest[first.len_utf8()..];
+        }
+    }
+}
+
+/// The words of the fuzzer's dictionary.
+fn words() -> Vec<Vec<u8>> {
+    let quoted = |line: &'static str| line.strip_prefix('"').and_then(|line| line.strip_suffix('"'));
+    let words = include_str!("../fuzz/http.dict").lines().filter_map(quoted).map(|word| {
+        let mut bytes = Vec::new();
+        unescape(word, &mut bytes);
+        bytes
+    });
+    words.collect()
+}
+
+/// Xorshift: the same mutations everywhere.
+struct Rng(u64);
+
+impl Rng {
+    fn new(seed: u64) -> Rng {
+        Rng((seed + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15))
+    }
+
+    fn below(&mut self, end: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 11) as usize % end.max(1)
+    }
+
+    fn pick<'a, T>(&mut self, among: &'a [T]) -> &'a T {
+        &among[self.below(among.len())]
+    }
+
+    /// A place, more often near the front, where a property decides.
+    fn place(&mut self, end: usize) -> usize {
+        let end = if self.below(3) == 0 { end.min(12) } else { end };
+        self.below(end + 1).min(end)
+    }
+
+    fn mutate(&mut self, data: &mut Vec<u8>, seeds: &[Vec<u8>], words: &[Vec<u8>]) {
+        let start = self.place(data.len());
+        let end = (start + self.below(8)).min(data.len());
+        let part = data[start..end].to_vec();
+        let new = match self.below(8) {
+            // Another byte, or a bit of it.
+            0 => vec![self.below(256) as u8],
+            1 => part.iter().take(1).map(|byte| byte ^ 1 << self.below(8)).collect(),
+            2 => self.pick(words).clone(),
+            // Once more, a few times more, or not at all.
+            3 => [&part[..], &part[..]].concat(),
+            4 => part.repeat(self.below(20)),
+            5 => Vec::new(),
+            6 => [&part[..], &b"\r\n\0 ,:;"[self.below(7)..][..1]].concat(),
+            // From here on another seed.
+            _ => {
+                let other = self.pick(seeds);
+                data.truncate(start);
+                other[self.place(other.len())..].to_vec()
+            }
+        };
+        let end = if self.below(2) == 0 { end.min(data.len()) } else { start };
+        data.splice(start..end, new);
+    }
+}
