@@ -82,8 +82,10 @@ impl Seat {
         let (mut granted, wanted) = (0, most - spare);
         if wanted > 0 {
             let limit = self.server.shared.limits.buffered;
+            // What is used beyond the lease is to be settled first.
+            let owed = used.saturating_sub(SPARE).saturating_sub(self.leased);
             let grant = |buffered: usize| {
-                granted = wanted.min(limit.saturating_sub(buffered));
+                granted = wanted.min(limit.saturating_sub(buffered).saturating_sub(owed));
                 Some(buffered + granted)
             };
             let buffered = &self.server.shared.counts.buffered;

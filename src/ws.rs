@@ -594,7 +594,7 @@ impl Socket<'_> {
 impl AsyncRead for Socket<'_> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
         let most = buf.len();
-        let used = self.taken.min(self.conn.limits().message);
+        let used = self.taken.min(self.conn.limits().message.saturating_add(ENGINE_READ));
         let granted = self.conn.seat.lease(used, most);
         if granted == 0 && most > 0 {
             let patience = self.conn.limits().body_time;

@@ -230,6 +230,8 @@ fn a_publish_wakes_who_waits() {
     let id = publish(&hub, "news");
     assert_eq!(task.wakes(), 1);
     assert!(matches!(poll(next, &task), Poll::Ready(Some(batch)) if batch.next == id));
+    publish(&hub, "news");
+    assert_eq!(task.wakes(), 1, "it does not wait now");
 }
 
 #[test]

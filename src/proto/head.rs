@@ -131,6 +131,7 @@ impl Head {
         let window = &input[..input.len().min(most)];
         let start = match skip_empty_line(window)? {
             Step::Complete(start) => start,
+            Step::NeedMore if window.len() == most => return Err(Fault::TargetTooLong),
             Step::NeedMore => return Ok(Step::NeedMore),
         };
         let line = match RequestLine::parse(window, start)? {
