@@ -616,3 +616,18 @@ fn earliest_is_no_gap_when_frames_push_messages_out() {
     batch.messages[4].frame(Frame::Sse, |_| vec![b'.'; 3_900]);
     assert_eq!(resume(&hub, Some(Id::EARLIEST)), ("5".into(), false));
 }
+
+#[test]
+fn a_ring_that_shrinks_after_a_burst_loses_nothing_more() {
+    let mut limits = Limits::DEFAULT;
+    limits.history_bytes = 40_000;
+    let hub = Hub::new(&limits);
+    // A ring grows for the hundred small ones; the large ones push all but a few of them out.
+    let sizes = iter::repeat_n(1, 100).chain([8_000; 4]).chain([4_000, 3_000]);
+    let sent: Vec<Id> = sizes.map(|size| hub.publish("news", "x".repeat(size)).expect("room")).collect();
+    let mut late = hub.subscribe(&["news"], Some(Id::EARLIEST)).expect("room");
+    let batches = iter::from_fn(|| late.try_next());
+    let kept: Vec<Id> = batches.flat_map(|batch| batch.messages).map(|message| message.id()).collect();
+    assert!(kept.len() < 16 && sent.ends_with(&kept), "{} are kept", kept.len());
+    assert_eq!(hub.stats().messages, kept.len());
+}

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tidings::{Hub, Id, Limits, Subscription};
 
-/// Far longer than any of these tests takes: it is there so that a lost wake-up fails and does not hang.
+/// Far longer than a run of any of these tests takes: it is there so that a lost wake-up fails and does not hang.
 const WATCHDOG: Duration = Duration::from_secs(120);
 
 /// Runs something that hangs if a wake-up is lost.
@@ -23,7 +23,7 @@ fn watched(work: impl FnOnce() + Send + 'static) {
         // Nobody listens any more when the watchdog has barked.
         let _ = done.send(());
     });
-    if wait.recv_timeout(WATCHDOG) == Err(mpsc::RecvTimeoutError::Timeout) {
+    if wait.recv_timeout(WATCHDOG * runs() as u32) == Err(mpsc::RecvTimeoutError::Timeout) {
         panic!("it hangs: a wake-up was lost, or a lock is held");
     }
     if let Err(panic) = worker.join() {
