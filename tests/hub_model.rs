@@ -607,6 +607,30 @@ fn a_cursor_above_the_last_is_a_gap_also_when_the_log_has_passed_it() {
 }
 
 #[test]
+fn no_log_gives_out_earliest_as_a_cursor() {
+    let hub = hub(1);
+    hub.reset(Id::EARLIEST);
+    let cursor = hub.last();
+    assert!(cursor > Id::EARLIEST, "which is never a gap");
+    five(&hub);
+    assert_eq!(resume(&hub, Some(cursor)), ("5".into(), true));
+}
+
+#[test]
+fn ids_never_go_backwards() {
+    let hub = hub(3);
+    let last = five(&hub)[4];
+    // As a cursor it is of no log, so it is no id.
+    assert!(matches!(hub.insert(Id::MAX, Message::new("news", "x")), Err(Error::Misuse(_))));
+    assert_eq!(hub.last(), last);
+    let end = Id::new(u64::MAX, u64::MAX - 1);
+    assert!(hub.insert(end, Message::new("news", "6")).expect("the last id that there is"));
+    assert!(matches!(hub.publish("news", "x"), Err(Error::Misuse(_))));
+    assert_eq!(hub.last(), end);
+    assert_eq!(resume(&hub, Some(last)), ("6".into(), false));
+}
+
+#[test]
 fn earliest_is_no_gap_when_frames_push_messages_out() {
     let mut limits = Limits::DEFAULT;
     limits.history_bytes = 4_000;

@@ -123,6 +123,16 @@ fn a_cursor_of_the_last_run_is_a_gap() {
 }
 
 #[test]
+fn a_gap_is_told_before_any_cursor() {
+    through_all(&limits(), async |world, transport| {
+        world.publish("new");
+        // Whoever is cut off after the first thing that it got has heard of its gap.
+        let mut reader = world.open(transport, Some(Id::MAX)).await;
+        assert!(matches!(reader.next().await, Tiding::Gap(_)));
+    });
+}
+
+#[test]
 fn a_forged_cursor_is_a_gap() {
     through_all(&limits(), async |world, transport| {
         let id = world.publish("new");

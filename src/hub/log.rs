@@ -117,6 +117,9 @@ impl Log {
     /// Adds a message; returns who waits for it.
     pub(super) fn push(&mut self, id: Id, message: Message) -> Result<Vec<Waker>> {
         self.check(&message)?;
+        if id <= self.last || id == Id::MAX {
+            return Err(Error::Misuse("the ids of this log are used up"));
+        }
         let key = self.topic(&message.topic)?;
         let topic = &mut self.topics[key];
         // Share the topic's name instead of keeping one per message.
@@ -204,6 +207,8 @@ impl Log {
 
     /// Drops everything; ids go on above `floor`. Returns who waits.
     pub(super) fn reset(&mut self, floor: Id) -> Vec<Waker> {
+        // `0-0` is written for `earliest`, which is never a gap, so no log may give it out as a cursor.
+        let floor = floor.max(Id { epoch: 0, seq: 1 });
         (self.last, self.floor) = (floor, floor);
         self.resets += 1;
         self.messages = 0;

@@ -62,7 +62,7 @@ impl Hub {
     }
 
     fn with_epoch(limits: &Limits, epoch: u64) -> Hub {
-        Hub { log: Arc::new(Mutex::new(Log::new(limits, Id { epoch, seq: 0 }))) }
+        Hub { log: Arc::new(Mutex::new(Log::new(limits, Id { epoch: epoch.max(1), seq: 0 }))) }
     }
 
     /// Publishes text in a topic; returns its id. It never waits for a reader.

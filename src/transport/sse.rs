@@ -46,7 +46,12 @@ pub async fn sse(mut ex: Exchange<'_>, hub: &Hub, topics: &[&str]) -> Result<()>
     }
     let mut batch = news.try_next();
     let mut told = batch.as_ref().map_or(news.cursor(), |batch| batch.from);
-    let mut bytes = Event::new().retry(retry.as_millis() as u64).id(&told.to_string()).encode()?;
+    let (first, cursor) = (Event::new().retry(retry.as_millis() as u64), told.to_string());
+    // With a gap to tell, the gap's event carries the cursor: who had it before would resume without hearing of it.
+    let mut bytes = match &batch {
+        Some(batch) if batch.gap => first.encode()?,
+        _ => first.id(&cursor).encode()?,
+    };
     loop {
         while let Some(new) = batch {
             push_batch(&new, envelope, &mut bytes)?;

@@ -33,7 +33,10 @@ pub async fn websocket(ex: Exchange<'_>, hub: &Hub, topics: &[&str]) -> Result<(
     let heartbeat = socket.server().limits().ping;
     let mut batch = news.try_next();
     let mut told = batch.as_ref().map_or(news.cursor(), |batch| batch.from);
-    send_cursor(&mut socket, told).await?;
+    // With a gap to tell, the gap's frame carries the cursor: who had it before would resume without hearing of it.
+    if !batch.as_ref().is_some_and(|batch| batch.gap) {
+        send_cursor(&mut socket, told).await?;
+    }
     loop {
         while let Some(new) = batch {
             send_batch(&mut socket, &new).await?;
