@@ -2,95 +2,16 @@
 //
 //     cargo build --release --example demo
 //     npm ci --prefix tests/browser
-//     node tests/browser/demo.mjs target/release/examples/demo
-//
-// CHROMIUM names another browser than /usr/bin/chromium. The last line is "N passed, N failed".
+//     node tests/browser/demo.mjs target/release/examples
 
 import assert from "node:assert/strict";
-import { spawn, spawnSync } from "node:child_process";
-import { once } from "node:events";
-import { mkdtempSync, rmSync } from "node:fs";
-import http from "node:http";
-import net from "node:net";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { chromium } from "playwright-core";
+import { spawnSync } from "node:child_process";
+import { DOWN, PATIENCE, check, end, example, report, request, startBrowser, startProgram, startProxy, until } from "./harness.mjs";
 
-const PATIENCE = 20_000; // more than the longest back-off or `retry:`
 const PANES = ["Short poll", "Long poll", "Server-Sent Events", "WebSocket"];
 
-const binary = process.argv[2];
-if (!binary) {
-  console.error("usage: node demo.mjs PATH-OF-THE-DEMO-BINARY");
-  process.exit(2);
-}
-
-// What is to be undone however this ends.
-const undo = [];
-process.on("exit", () => undo.reverse().forEach(step => step()));
-for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => process.exit(1));
-setTimeout(() => {
-  console.log(`stuck in: ${current}\n${passed} passed, ${failed + 1} failed`);
-  process.exit(1);
-}, 300_000).unref();
-
-let [passed, failed, current] = [0, 0, "the start"];
-async function check(name, body) {
-  current = name;
-  const start = performance.now();
-  try {
-    await body();
-    passed += 1;
-    console.log(`ok    ${name} (${Math.round(performance.now() - start)} ms)`);
-  } catch (error) {
-    failed += 1;
-    console.log(`FAIL  ${name}\n${error.stack}`);
-  }
-}
-
-/** Asks until `look` does not throw; its last complaint is the failure. */
-async function until(look) {
-  const by = performance.now() + PATIENCE;
-  for (;;) {
-    try {
-      return await look();
-    } catch (error) {
-      if (performance.now() > by) throw error;
-      await new Promise(done => setTimeout(done, 50));
-    }
-  }
-}
-
-// The server.
-
-async function startDemo(port = 0) {
-  const child = spawn(binary, ["--port", String(port)], { stdio: ["ignore", "pipe", "inherit"] });
-  undo.push(() => child.kill("SIGKILL"));
-  let said = "";
-  for await (const piece of child.stdout) {
-    said += piece;
-    if (said.includes("Ctrl-C")) break;
-  }
-  return { child, said, port: Number(/http:\/\/127\.0\.0\.1:(\d+)\//.exec(said)[1]) };
-}
-
-async function end(demo, signal) {
-  const [start, gone] = [performance.now(), once(demo.child, "exit")];
-  demo.child.kill(signal);
-  const [code, by] = await gone;
-  return { code, by, ms: performance.now() - start };
-}
-
-function request(port, method, path, body = "") {
-  return new Promise((done, failed) => {
-    const asked = http.request({ port, host: "127.0.0.1", method, path, agent: false }, answer => {
-      let text = "";
-      answer.setEncoding("utf8").on("data", piece => (text += piece));
-      answer.on("end", () => done({ status: answer.statusCode, headers: answer.headers, text }));
-    });
-    asked.on("error", failed).end(body);
-  });
-}
+const binary = example("demo");
+const startDemo = (port = 0) => startProgram(binary, ["--port", String(port)], /Ctrl-C/);
 
 async function publish(port, text) {
   const answer = await request(port, "POST", "/publish", text);
@@ -98,80 +19,12 @@ async function publish(port, text) {
   assert.match(answer.text, /^\d+-\d+$/);
 }
 
-/** A way to the server that can be cut, which the server survives. */
-async function startProxy(to) {
-  const sockets = new Set();
-  const proxy = {
-    cut: false,
-    server: net.createServer(client => {
-      if (proxy.cut) return client.destroy();
-      const server = net.connect(to, "127.0.0.1");
-      for (const [one, other] of [[client, server], [server, client]]) {
-        sockets.add(one);
-        one.pipe(other);
-        one.on("error", () => {}).on("close", () => (sockets.delete(one), other.destroy()));
-      }
-    }),
-    sever() {
-      proxy.cut = true;
-      sockets.forEach(socket => socket.destroy());
-    },
-  };
-  proxy.server.listen(0, "127.0.0.1");
-  await once(proxy.server, "listening");
-  proxy.port = proxy.server.address().port;
-  undo.push(() => proxy.server.close());
-  return proxy;
-}
-
-// The browser. Playwright's own launch makes every page believe that it is looked at. Here hidden tabs are to be
-// hidden, so the browser is started by hand, and playwright changes nothing in it.
-
-async function startBrowser() {
-  const profile = mkdtempSync(join(tmpdir(), "tidings-browser-"));
-  undo.push(() => rmSync(profile, { recursive: true, force: true, maxRetries: 5 }));
-  const flags = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", `--user-data-dir=${profile}`, "--remote-debugging-port=0"];
-  const child = spawn(process.env.CHROMIUM ?? "/usr/bin/chromium", [...flags, "about:blank"],
-    { stdio: ["ignore", "ignore", "pipe"], detached: true });
-  undo.push(() => { try { process.kill(-child.pid, "SIGKILL"); } catch { /* it is gone */ } });
-  let [said, at] = ["", null];
-  for await (const piece of child.stderr.iterator({ destroyOnReturn: false })) {
-    said += piece;
-    if ((at = /DevTools listening on (ws:\S+)/.exec(said))) break;
-  }
-  assert(at, `the browser did not start:\n${said}`);
-  child.stderr.resume();
-  return chromium.connectOverCDP(at[1], { noDefaults: true, isLocal: true });
-}
-
 const browser = await startBrowser();
-const context = browser.contexts()[0];
-context.setDefaultTimeout(PATIENCE);
-
-const errors = [];       // what the console said that it should not
-const elsewhere = [];    // requests to other hosts
-const published = [];    // requests to /publish
-let tolerated = null;    // what the console may say just now
-
-function see(url) {
-  if (/^(https?|wss?):/.test(url) && new URL(url).hostname !== "127.0.0.1") elsewhere.push(url);
-}
-context.on("request", asked => {
-  see(asked.url());
+const published = []; // requests to /publish
+browser.context.on("request", asked => {
   if (asked.url().endsWith("/publish")) published.push(asked);
 });
-
-async function open(port) {
-  const page = await context.newPage();
-  page.on("websocket", socket => see(socket.url()));
-  page.on("pageerror", error => errors.push(`thrown: ${error.stack}`));
-  page.on("console", said => {
-    if (said.type() === "error" && !tolerated?.test(said.text())) errors.push(`${current}: ${said.text()}`);
-  });
-  await page.goto(`http://127.0.0.1:${port}/`);
-  return page;
-}
+const open = port => browser.open(`http://127.0.0.1:${port}/`);
 
 const pane = (page, name) => page.getByRole("region", { name });
 const states = page => Promise.all(PANES.map(name => pane(page, name).locator(".state").textContent()));
@@ -205,8 +58,6 @@ async function write(page, text) {
   await box(page).fill(text);
   await box(page).press("Enter");
 }
-
-const DOWN = /net::ERR_(CONNECTION_(REFUSED|RESET|CLOSED)|EMPTY_RESPONSE|INCOMPLETE_CHUNKED_ENCODING|SOCKET_NOT_CONNECTED)|WebSocket connection to .* failed/;
 
 // The command line and plain HTTP.
 
@@ -282,13 +133,13 @@ await check("an empty line is refused without a request", async () => {
 });
 
 await check("what is too large is refused with the reason, and stays in the box", async () => {
-  tolerated = /status of 413/;
+  browser.tolerated = /status of 413/;
   const long = "x".repeat(20_000);
   await write(page, long);
   await outcome(page, "too large");
   assert.equal(await box(page).inputValue(), long);
   await box(page).fill("");
-  tolerated = null;
+  browser.tolerated = null;
 });
 
 await check("a plain POST is in all four panes, as text and not as markup", async () => {
@@ -366,7 +217,7 @@ await check("connections that are cut come back with no line lost, none twice, a
   const far = await open(proxy.port);
   await connected(far);
   for (let round = 1; round <= 2; round++) {
-    tolerated = DOWN;
+    browser.tolerated = DOWN;
     proxy.sever();
     await until(async () => assert((await states(far)).every(state => state === "reconnecting")));
     for (let n = 1; n <= 5; n++) {
@@ -376,7 +227,7 @@ await check("connections that are cut come back with no line lost, none twice, a
     proxy.cut = false;
     await shows(far, lines);
     await connected(far);
-    tolerated = null;
+    browser.tolerated = null;
   }
   assert.deepEqual(await gaps(far), [[], [], [], []]);
   await far.close();
@@ -386,7 +237,7 @@ await check("connections that are cut come back with no line lost, none twice, a
 
 await check("after a kill and a restart each pane shows the gap and goes on", async () => {
   await connected(page);
-  tolerated = DOWN;
+  browser.tolerated = DOWN;
   assert.equal((await end(demo, "SIGKILL")).by, "SIGKILL");
   await until(async () => assert((await states(page)).every(state => state === "reconnecting")));
   await write(page, "into the void");
@@ -397,7 +248,7 @@ await check("after a kill and a restart each pane shows the gap and goes on", as
   await publish(port, "after the restart");
   await shows(page, [...lines, "gap", "after the restart"]);
   await connected(page);
-  tolerated = null;
+  browser.tolerated = null;
   assert.deepEqual(await gaps(page), [["gap"], ["gap"], ["gap"], ["gap"]]);
   await agree(page);
   await write(page, "and on");
@@ -414,7 +265,7 @@ for (const signal of ["SIGINT", "SIGTERM"]) {
         .observe(document.querySelector("#Socket .state"), { childList: true });
     });
     // A stream or a poll that was cut would say so here.
-    tolerated = /net::ERR_CONNECTION_REFUSED/;
+    browser.tolerated = /net::ERR_CONNECTION_REFUSED/;
     const poll = page.waitForResponse(answer => answer.url().includes("/wait"));
     const over = await end(demo, signal);
     assert.deepEqual([over.code, over.by], [0, null]);
@@ -423,7 +274,7 @@ for (const signal of ["SIGINT", "SIGTERM"]) {
     await until(async () => assert((await page.evaluate(() => seen)).includes("reconnecting: shutdown")));
     demo = await startDemo(port);
     await connected(page);
-    tolerated = null;
+    browser.tolerated = null;
   });
 }
 
@@ -456,8 +307,7 @@ await check("of ten tabs the one that is looked at has the connections", async (
   }
 });
 
-await check("nothing was asked of another host", () => assert.deepEqual(elsewhere, []));
-await check("the console said nothing else", () => assert.deepEqual(errors, []));
+await check("nothing was asked of another host", () => assert.deepEqual(browser.elsewhere, []));
+await check("the console said nothing else", () => assert.deepEqual(browser.errors, []));
 
-console.log(`${passed} passed, ${failed} failed`);
-process.exit(failed ? 1 : 0);
+report();

@@ -1,0 +1,182 @@
+// What the browser tests share: checks, programs to test, a way to them that can be cut, and Chromium.
+//
+// CHROMIUM names another browser than /usr/bin/chromium. `report()` prints "N passed, N failed" and ends the run.
+
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
+import http from "node:http";
+import net from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { chromium } from "playwright-core";
+
+export const PATIENCE = 20_000; // more than the longest back-off or `retry:`
+
+// What is to be undone however this ends.
+const undo = [];
+process.on("exit", () => undo.reverse().forEach(step => step()));
+for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => process.exit(1));
+setTimeout(() => {
+  console.log(`stuck in: ${current}\n${passed} passed, ${failed + 1} failed`);
+  process.exit(1);
+}, 300_000).unref();
+
+let [passed, failed, current] = [0, 0, "the start"];
+
+export async function check(name, body) {
+  current = name;
+  const start = performance.now();
+  try {
+    await body();
+    passed += 1;
+    console.log(`ok    ${name} (${Math.round(performance.now() - start)} ms)`);
+  } catch (error) {
+    failed += 1;
+    console.log(`FAIL  ${name}\n${error.stack}`);
+  }
+}
+
+export function report() {
+  console.log(`${passed} passed, ${failed} failed`);
+  process.exit(failed > 0 ? 1 : 0);
+}
+
+/** Asks until `look` does not throw; its last complaint is the failure. */
+export async function until(look) {
+  const by = performance.now() + PATIENCE;
+  for (;;) {
+    try {
+      return await look();
+    } catch (error) {
+      if (performance.now() > by) throw error;
+      await new Promise(done => setTimeout(done, 50));
+    }
+  }
+}
+
+// The server.
+
+/** The program of an example; the folder of them is the one argument. */
+export function example(name) {
+  const folder = process.argv[2];
+  if (folder) return join(folder, name);
+  console.error("usage: node TEST.mjs FOLDER-OF-THE-EXAMPLES, such as target/release/examples");
+  process.exit(2);
+}
+
+/** Starts a program and waits for `ready` in what it prints; the port is the one of the first URL that it prints. */
+export async function startProgram(binary, args, ready = /http:\/\/127\.0\.0\.1:\d+/) {
+  const child = spawn(binary, args, { stdio: ["ignore", "pipe", "inherit"] });
+  undo.push(() => child.kill("SIGKILL"));
+  const program = { child, said: "" };
+  child.stdout.setEncoding("utf8").on("data", piece => (program.said += piece));
+  await until(() => {
+    assert.equal(child.exitCode, null, `${binary} has ended`);
+    assert.match(program.said, ready);
+  });
+  program.port = Number(/http:\/\/127\.0\.0\.1:(\d+)/.exec(program.said)?.[1]);
+  return program;
+}
+
+/** Sends a signal and waits for the end. */
+export async function end(program, signal) {
+  const [start, gone] = [performance.now(), once(program.child, "exit")];
+  program.child.kill(signal);
+  const [code, by] = await gone;
+  return { code, by, ms: performance.now() - start };
+}
+
+/** A request on a connection of its own, read to its end. */
+export function request(port, method, path, body = "", headers = {}) {
+  return new Promise((done, failed) => {
+    const asked = http.request({ port, host: "127.0.0.1", method, path, headers, agent: false }, answer => {
+      let text = "";
+      answer.setEncoding("utf8").on("data", piece => (text += piece));
+      answer.on("end", () => done({ status: answer.statusCode, headers: answer.headers, text }));
+      answer.on("error", failed);
+    });
+    asked.on("error", failed).end(body);
+  });
+}
+
+/** A way to the server that can be cut, which the server survives. */
+export async function startProxy(to) {
+  const sockets = new Set();
+  const proxy = {
+    cut: false,
+    server: net.createServer(client => {
+      if (proxy.cut) return client.destroy();
+      const server = net.connect(to, "127.0.0.1");
+      for (const [one, other] of [[client, server], [server, client]]) {
+        sockets.add(one);
+        one.pipe(other);
+        one.on("error", () => {}).on("close", () => (sockets.delete(one), other.destroy()));
+      }
+    }),
+    sever() {
+      proxy.cut = true;
+      sockets.forEach(socket => socket.destroy());
+    },
+  };
+  proxy.server.listen(0, "127.0.0.1");
+  await once(proxy.server, "listening");
+  proxy.port = proxy.server.address().port;
+  undo.push(() => proxy.server.close());
+  return proxy;
+}
+
+// The browser. Playwright's own launch makes every page believe that it is looked at. Here hidden tabs are to be
+// hidden, so the browser is started by hand, and playwright changes nothing in it.
+
+async function launch(more) {
+  const profile = mkdtempSync(join(tmpdir(), "tidings-browser-"));
+  undo.push(() => rmSync(profile, { recursive: true, force: true, maxRetries: 5 }));
+  const flags = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", `--user-data-dir=${profile}`, "--remote-debugging-port=0", ...more];
+  const child = spawn(process.env.CHROMIUM ?? "/usr/bin/chromium", [...flags, "about:blank"],
+    { stdio: ["ignore", "ignore", "pipe"], detached: true });
+  undo.push(() => { try { process.kill(-child.pid, "SIGKILL"); } catch { /* it is gone */ } });
+  let [said, at] = ["", null];
+  for await (const piece of child.stderr.iterator({ destroyOnReturn: false })) {
+    said += piece;
+    if ((at = /DevTools listening on (ws:\S+)/.exec(said))) break;
+  }
+  assert(at, `the browser did not start:\n${said}`);
+  child.stderr.resume();
+  return chromium.connectOverCDP(at[1], { noDefaults: true, isLocal: true });
+}
+
+/** Chromium, and what its pages do that they should not. */
+export async function startBrowser(...flags) {
+  const browser = await launch(flags);
+  const context = browser.contexts()[0];
+  context.setDefaultTimeout(PATIENCE);
+  const watched = {
+    browser,
+    context,
+    errors: [],       // what the console said that it should not
+    elsewhere: [],    // requests to other hosts
+    tolerated: null,  // a RegExp of what the console may say just now
+    async open(url) {
+      const page = await context.newPage();
+      page.on("websocket", socket => see(socket.url()));
+      page.on("pageerror", error => watched.errors.push(`thrown: ${error.stack}`));
+      page.on("console", said => {
+        const bad = said.type() === "error" && !watched.tolerated?.test(said.text());
+        if (bad) watched.errors.push(`${current}: ${said.text()}`);
+      });
+      await page.goto(url);
+      return page;
+    },
+  };
+  function see(url) {
+    if (/^(https?|wss?):/.test(url) && new URL(url).hostname !== "127.0.0.1") watched.elsewhere.push(url);
+  }
+  context.on("request", asked => see(asked.url()));
+  return watched;
+}
+
+/** What the console says of a server that is not there. */
+export const DOWN = /net::ERR_(CONNECTION_(REFUSED|RESET|CLOSED)|EMPTY_RESPONSE|INCOMPLETE_CHUNKED_ENCODING|SOCKET_NOT_CONNECTED)|WebSocket connection to .* failed/;
