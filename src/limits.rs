@@ -19,9 +19,13 @@ pub(crate) const SPARE: usize = 1024;
 /// After this many requests or frames in a row without a wait, a connection lets the others go first.
 pub(crate) const TURNS: u8 = 16;
 
-/// The most payload that a [`Batch`](crate::Batch) carries when it has more than one message, in bytes. A
+/// The most that a [`Batch`](crate::Batch) of more than one message counts with in its history, in bytes. A
 /// reader whose peer is slow holds one batch while it writes, so this bounds what it can pin.
 pub(crate) const BATCH: usize = 4 * 1024;
+
+/// How much longer than a message its frames may be, all together: of one character JSON makes at most 6 bytes, and
+/// an event stream 7 of a line end.
+const FRAMES: usize = 6 + 7;
 
 /// What a connection is counted as in [`Limits::worst_case`] for its task, its socket and its state, in bytes.
 const CONNECTION: usize = 4 * 1024;
@@ -82,16 +86,18 @@ pub struct Limits {
     /// Connections from one IPv4 address or one IPv6 /64, where [`Server::serve`](crate::Server::serve) accepts
     /// them. The peer sees 503 with `Retry-After`.
     pub per_ip: Option<usize>,
-    /// Bytes received and not yet used, over all connections, beside 1 KiB that each has for itself. Reading pauses; the peer sees 503 or close 1013 if
-    /// it lasts.
+    /// Bytes received and not yet used, over all connections, beside 1 KiB that each has for itself. Reading
+    /// pauses; the peer sees 503 or close 1013 if it lasts.
     pub buffered: usize,
-    /// Topics of a hub. The publisher or reader sees [`Error::Full`](crate::Error::Full), on the wire 503.
+    /// Topics of a hub. For a new one the topic leaves that was published in the longest ago and has no readers
+    /// (who resumes in it is told `gap`). While all have readers, the publisher or reader of a new one sees
+    /// [`Error::Full`](crate::Error::Full), on the wire 503.
     pub topics: usize,
     /// Messages kept per topic. The oldest leaves; a reader that still wanted it is told `gap`.
     pub history: usize,
     /// Bytes that a hub keeps: payload, topic, key, event name, and the frames made of them. The oldest message
-    /// of the hub leaves; a reader that still wanted it is told `gap`. A message above a quarter of it is
-    /// refused ([`Error::TooLarge`](crate::Error::TooLarge), 413).
+    /// of the hub leaves, but not the newest; a reader that still wanted it is told `gap`. A message above a
+    /// quarter of it is refused ([`Error::TooLarge`](crate::Error::TooLarge), 413).
     pub history_bytes: usize,
     /// Bytes of a WebSocket message from a client. The peer sees close 1009.
     pub message: usize,
@@ -126,7 +132,7 @@ impl Limits {
 
     /// The most memory in bytes that one server and one hub with these limits take, whatever clients do.
     ///
-    /// It is `buffered + history_bytes +`, for each connection, its state and one batch of messages (as published, and
+    /// It is `buffered + history_bytes +` the frames of the newest message `+`, for each connection, its state and one batch of messages (as published, and
     /// as it is being written), `+`, for each WebSocket, one message of the client's, which the engine keeps room
     /// for. What the embedder's own code keeps is not in it, nor text that JSON has to escape.
     ///
@@ -139,7 +145,7 @@ impl Limits {
         let batch = if self.largest_message() > BATCH { self.largest_message() } else { BATCH };
         let connections = (self.connections + self.refusals()) * CONNECTION + self.connections * 2 * batch;
         let sockets = if cfg!(feature = "ws") { self.held * self.message } else { 0 };
-        self.buffered + self.history_bytes + connections + sockets
+        self.buffered + self.history_bytes + FRAMES * self.largest_message() + connections + sockets
     }
 
     /// The largest message that a hub takes, in bytes of payload, topic, key and event name together.

@@ -94,6 +94,8 @@ struct Run {
     sent: Vec<Sent>,
     /// Where the current log begins: in `sent`, and its floor.
     begin: (usize, Id),
+    /// For each topic: all up to here left when another topic needed the room.
+    left: [Id; TOPICS.len()],
     readers: Vec<Reader>,
     /// Every cursor that any reader ever saw.
     seen: Vec<Id>,
@@ -116,8 +118,8 @@ impl Run {
         let (hub, keys) = (Hub::new(&limits), rng.one_in(2));
         let begin = (0, hub.last());
         let (sent, readers, seen, held) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        let (framed, closed) = (HashMap::new(), false);
-        Run { rng, trace, limits, roomy, keys, hub, sent, begin, readers, seen, held, framed, closed }
+        let (framed, closed, left) = (HashMap::new(), false, [Id::EARLIEST; TOPICS.len()]);
+        Run { rng, trace, limits, roomy, keys, hub, sent, begin, left, readers, seen, held, framed, closed }
     }
 
     fn note(&self, what: impl FnOnce() -> String) {
@@ -173,16 +175,20 @@ impl Run {
     }
 
     fn publish(&mut self) {
-        let (sent, last, before) = (self.draw(), self.hub.last(), self.hub.stats());
+        let sent = self.draw();
+        let room = self.room_for(&[sent.topic]);
+        let (last, before) = (self.hub.last(), self.hub.stats());
         match self.hub.send(sent.message()) {
-            Ok(id) if id > last => self.took(Sent { id, ..sent }),
+            Ok(id) if id > last => self.took(Sent { id, ..sent }, room),
             Ok(id) => panic!("{id} is not above {last}"),
-            Err(error) => self.refused(&sent, &error, (last, before)),
+            Err(error) => self.refused(&sent, &error, room, (last, before)),
         }
     }
 
     fn insert(&mut self) {
-        let (sent, last, before) = (self.draw(), self.hub.last(), self.hub.stats());
+        let sent = self.draw();
+        let room = self.room_for(&[sent.topic]);
+        let (last, before) = (self.hub.last(), self.hub.stats());
         let id = match self.rng.below(5) {
             0 => last,
             1 => self.sent.first().map_or(Id::EARLIEST, |sent| sent.id),
@@ -191,13 +197,49 @@ impl Run {
         };
         match self.hub.insert(id, sent.message()) {
             Ok(taken) => assert_eq!(taken, id > last),
-            Err(error) => return self.refused(&sent, &error, (last, before)),
+            Err(error) => return self.refused(&sent, &error, room, (last, before)),
         }
-        if id > last { self.took(Sent { id, ..sent }) } else { assert_eq!(self.hub.stats(), before) }
+        if id > last { self.took(Sent { id, ..sent }, room) } else { assert_eq!(self.hub.stats(), before) }
+    }
+
+    /// The topics that the hub has.
+    fn there(&self) -> BTreeSet<usize> {
+        let place = |name: &Arc<str>| TOPICS.iter().position(|topic| **topic == **name).expect("one of ours");
+        self.hub.topics().iter().map(place).collect()
+    }
+
+    /// The topics that the hub should have with these, if it can have them: where it is full, those leave that
+    /// nobody reads, first the one whose newest message is the oldest.
+    fn room_for(&self, wanted: &[usize]) -> Option<BTreeSet<usize>> {
+        // A subscription lets that leave which the frames since the last look push out.
+        drop(
+            self.there()
+                .first()
+                .map(|topic| self.hub.subscribe(&[TOPICS[*topic]], None).expect("it is there")),
+        );
+        let (mut room, followed) = (self.there(), self.followed());
+        room.extend(wanted);
+        while room.len() > self.limits.topics {
+            let unread = room.iter().filter(|topic| !followed.contains(topic) && !wanted.contains(topic));
+            let stalest =
+                *unread.min_by_key(|topic| self.kept(**topic).last().map(|message| message.id()))?;
+            room.remove(&stalest);
+        }
+        Some(room)
+    }
+
+    /// Notes which topics have left for others.
+    fn made_room(&mut self, room: Option<BTreeSet<usize>>) {
+        let (room, there) = (room.expect("all other topics have readers"), self.there());
+        assert!(if self.roomy { there == room } else { there.is_subset(&room) }, "{there:?}, not {room:?}");
+        for topic in (0..TOPICS.len()).filter(|topic| !room.contains(topic)) {
+            self.left[topic] = self.hub.last();
+        }
     }
 
     /// A message is in: it is owed to all who follow its topic, in place of the one that it replaces.
-    fn took(&mut self, sent: Sent) {
+    fn took(&mut self, sent: Sent, room: Option<BTreeSet<usize>>) {
+        self.made_room(room);
         self.note(|| format!("{}: {} key {:?}, {}", sent.id, TOPICS[sent.topic], sent.key, sent.data.len()));
         assert!(!self.closed && sent.size() <= self.limits.history_bytes / 4 && self.hub.last() == sent.id);
         let same = |old: &&mut Sent| sent.key.is_some() && (old.topic, old.key) == (sent.topic, sent.key);
@@ -211,16 +253,12 @@ impl Run {
         self.check_bytes();
     }
 
-    fn refused(&self, sent: &Sent, error: &Error, before: (Id, HubStats)) {
+    fn refused(&self, sent: &Sent, error: &Error, room: Option<BTreeSet<usize>>, before: (Id, HubStats)) {
         assert_eq!((self.hub.last(), self.hub.stats()), before, "refused, so nothing is changed");
         match error {
             Error::TooLarge => assert!(sent.size() > self.limits.history_bytes / 4),
             Error::Closed => assert!(self.closed),
-            Error::Full => {
-                assert_eq!(self.hub.stats().topics, self.limits.topics);
-                let full = matches!(self.hub.subscribe(&[TOPICS[sent.topic]], None), Err(Error::Full));
-                assert!(full || !self.settled(&before.1), "the topic is there");
-            }
+            Error::Full => assert_eq!(room, None),
             error => panic!("{error}"),
         }
     }
@@ -239,10 +277,11 @@ impl Run {
 
     /// What the hub keeps of a topic, as one sees who comes late.
     fn kept(&self, topic: usize) -> Vec<Arc<Published>> {
-        // Where no topic has room, it isn't there.
-        let Ok(mut late) = self.hub.subscribe(&[TOPICS[topic]], Some(Id::EARLIEST)) else {
+        // To look at one that is not there might push another out.
+        if !self.there().contains(&topic) {
             return Vec::new();
-        };
+        }
+        let mut late = self.hub.subscribe(&[TOPICS[topic]], Some(Id::EARLIEST)).expect("it is there");
         let batches = iter::from_fn(|| late.try_next());
         batches.inspect(|batch| assert!(!batch.gap, "earliest is no gap")).flat_map(|b| b.messages).collect()
     }
@@ -258,14 +297,15 @@ impl Run {
         let names: Vec<&str> = topics.iter().map(|topic| TOPICS[*topic]).collect();
         topics.sort_unstable();
         topics.dedup();
-        let (after, kept, before) = (self.draw_cursor(), self.kept_of(&topics), self.hub.stats());
+        let (room, after, kept) = (self.room_for(&topics), self.draw_cursor(), self.kept_of(&topics));
+        let before = self.hub.stats();
         self.note(|| format!("reader {} of {names:?} after {after:?}", self.readers.len()));
         match self.hub.subscribe(&names, after) {
-            Ok(news) => self.follow(news, topics, after, kept),
-            Err(Error::Full) => {
-                assert!(before.topics + topics.len() > self.limits.topics);
-                assert!(self.hub.stats() == before || !self.settled(&before), "nothing is changed");
+            Ok(news) => {
+                self.made_room(room);
+                self.follow(news, topics, after, kept);
             }
+            Err(Error::Full) => assert_eq!((room, self.hub.stats()), (None, before), "nothing is changed"),
             Err(error) => panic!("{error}"),
         }
     }
@@ -408,6 +448,7 @@ impl Run {
         self.note(|| format!("reset to {floor}"));
         self.hub.reset(floor);
         self.begin = (self.sent.len(), floor);
+        self.left = [Id::EARLIEST; TOPICS.len()];
         for reader in &mut self.readers {
             reader.owed.clear();
             reader.foreign = true;
@@ -429,7 +470,7 @@ impl Run {
         for topic in 0..TOPICS.len() {
             let kept = self.kept(topic);
             let ids: Vec<Id> = kept.iter().map(|message| message.id()).collect();
-            let all: Vec<Id> = self.sent_after(&[topic], Id::EARLIEST).collect();
+            let all: Vec<Id> = self.sent_after(&[topic], self.left[topic]).collect();
             assert!(ids.len() <= self.limits.history && all.ends_with(&ids), "{ids:?} of {all:?}");
             assert!(!self.roomy || ids.len() == all.len().min(self.limits.history), "{ids:?} of {all:?}");
             oldest = ids.first().map_or(oldest, |id| oldest.min(*id));
@@ -490,12 +531,13 @@ fn no_reader_loses_anything_in_silence() {
 fn a_prompt_reader_has_no_false_alarm() {
     for seed in 0..200 {
         let (_seed, mut run) = (Seed(seed), Run::new(seed, false));
-        let mut news = run.hub.subscribe(&["a"], None).expect("room");
+        let news = run.hub.subscribe(&["a"], None).expect("room");
+        run.follow(news, vec![0], None, BTreeSet::new());
         for _ in 0..100 {
             let before = run.sent.len();
             run.publish();
             let new = run.sent.get(before).filter(|sent| sent.topic == 0).map(|sent| sent.id);
-            let batch = news.try_next();
+            let batch = run.readers[0].news.try_next();
             assert!(batch.as_ref().is_none_or(|batch| !batch.gap), "false alarm");
             assert_eq!(batch.map(|batch| batch.messages[0].id()), new);
         }
@@ -628,6 +670,52 @@ fn ids_never_go_backwards() {
     assert!(matches!(hub.publish("news", "x"), Err(Error::Misuse(_))));
     assert_eq!(hub.last(), end);
     assert_eq!(resume(&hub, Some(last)), ("6".into(), false));
+}
+
+#[test]
+fn a_topic_that_nobody_reads_leaves_for_a_new_one() {
+    let mut limits = Limits::DEFAULT;
+    limits.topics = 2;
+    let hub = Hub::new(&limits);
+    let (old, _) = (hub.publish("old", "1").expect("room"), hub.publish("news", "2").expect("room"));
+    let read = hub.subscribe(&["new"], None).expect("the room of the stalest");
+    assert_eq!(resume(&hub, Some(old)), ("2".into(), false));
+    // It begins again where it left, so who missed something hears of it.
+    drop(read);
+    hub.publish("old", "3").expect("room");
+    assert!(
+        hub.subscribe(&["old"], Some(Id::new(old.epoch(), 0))).expect("room").try_next().expect("a gap").gap
+    );
+    let _all_read = (hub.subscribe(&["old"], None), hub.subscribe(&["news"], None));
+    assert!(matches!(hub.publish("new", "4"), Err(Error::Full)));
+    assert!(matches!(hub.subscribe(&["new", "old"], None), Err(Error::Full)));
+    assert_eq!((hub.stats().topics, hub.stats().readers), (2, 2));
+}
+
+#[test]
+fn what_is_asked_for_together_makes_no_room_for_each_other() {
+    let mut limits = Limits::DEFAULT;
+    limits.topics = 2;
+    let hub = Hub::new(&limits);
+    hub.publish("stale", "1").expect("room");
+    hub.publish("fresh", "2").expect("room");
+    let mut news =
+        hub.subscribe(&["new", "stale", "new"], Some(Id::EARLIEST)).expect("the room of the fresh");
+    assert_eq!(news.try_next().expect("the stale").messages[0].data(), "1");
+}
+
+#[test]
+fn a_batch_of_small_messages_is_bounded_as_well() {
+    let mut limits = Limits::DEFAULT;
+    (limits.history, limits.history_bytes) = (50_000, 64 << 20);
+    let hub = Hub::new(&limits);
+    for _ in 0..50_000 {
+        hub.publish("news", "").expect("room");
+    }
+    let mut late = hub.subscribe(&["news"], Some(Id::EARLIEST)).expect("room");
+    let batches: Vec<usize> = iter::from_fn(|| late.try_next()).map(|batch| batch.messages.len()).collect();
+    assert_eq!(batches.iter().sum::<usize>(), 50_000);
+    assert!(batches.iter().all(|messages| messages * size_of::<Published>() <= 4096), "{batches:?}");
 }
 
 #[test]

@@ -139,7 +139,7 @@ fn decimal(text: &str) -> Result<u64, ParseIdError> {
     text.parse().map_err(|_| ParseIdError)
 }
 
-/// What a reader gets at once: messages in the order of their ids, at most about 4 KiB of payload or one
+/// What a reader gets at once: messages in the order of their ids, at most 4 KiB as the history counts them or one
 /// message, and what it missed.
 ///
 /// # Examples
@@ -198,6 +198,11 @@ impl History {
     /// The id of the oldest message.
     pub(super) fn oldest(&self) -> Option<Id> {
         self.ring.front().map(|message| message.id())
+    }
+
+    /// The id of the newest message.
+    pub(super) fn newest(&self) -> Option<Id> {
+        self.ring.back().map(|message| message.id())
     }
 
     /// Adds the newest message.

@@ -10,6 +10,7 @@ use slab::Slab;
 use super::HubStats;
 use super::history::{Batch, History, Id};
 use super::message::{Message, Published};
+use super::waiting::Waiting;
 use crate::error::{Error, Result};
 use crate::limits::{BATCH, Limits};
 
@@ -44,9 +45,11 @@ pub(super) struct Log {
 struct Topic {
     name: Arc<str>,
     history: History,
-    /// Each reader's waker, while it waits.
-    waiting: Slab<Option<Waker>>,
+    waiting: Waiting,
 }
+
+/// Those who waited, with their wakers.
+pub(super) type Woken = Vec<(usize, Waker)>;
 
 /// The `resets` of no log: of a cursor that none of ours gave out.
 const FOREIGN: u64 = u64::MAX;
@@ -104,6 +107,10 @@ impl Log {
         self.closed
     }
 
+    pub(super) fn topics(&self) -> Vec<Arc<str>> {
+        self.names.keys().cloned().collect()
+    }
+
     pub(super) fn stats(&self) -> HubStats {
         HubStats {
             topics: self.topics.len(),
@@ -115,7 +122,7 @@ impl Log {
     }
 
     /// Adds a message; returns who waits for it.
-    pub(super) fn push(&mut self, id: Id, message: Message) -> Result<Vec<Waker>> {
+    pub(super) fn push(&mut self, id: Id, message: Message) -> Result<Woken> {
         self.check(&message)?;
         if id <= self.last || id == Id::MAX {
             return Err(Error::Misuse("the ids of this log are used up"));
@@ -127,7 +134,7 @@ impl Log {
         let replaced = message.key.as_deref().and_then(|key| topic.history.replace(key));
         topic.history.push(Arc::new(Published::new(id, message, &self.ledger)));
         let evicted = if topic.history.len() > self.limits.history { topic.history.evict() } else { None };
-        let waiting = topic.wake();
+        let waiting = topic.waiting.wake();
         self.messages += 1;
         self.last = id;
         for gone in [replaced, evicted].into_iter().flatten() {
@@ -157,14 +164,31 @@ impl Log {
             return Ok(*key);
         }
         if self.topics.len() >= self.limits.topics {
-            return Err(Error::Full);
+            self.make_room()?;
         }
         let name: Arc<str> = name.into();
         // It may have been there before: what it lost then is below the log's floor.
         let history = History::new(self.floor);
-        let key = self.topics.insert(Topic { name: name.clone(), history, waiting: Slab::new() });
+        let key = self.topics.insert(Topic { name: name.clone(), history, waiting: Waiting::default() });
         self.names.insert(name, key);
         Ok(key)
+    }
+
+    /// Lets the topic leave that nobody reads and whose newest message is the oldest: else topics that were used
+    /// once would keep new ones out for good.
+    fn make_room(&mut self) -> Result<()> {
+        self.trim();
+        if self.topics.len() < self.limits.topics {
+            return Ok(());
+        }
+        let unread = self.topics.iter().filter(|(_, topic)| topic.waiting.is_empty());
+        let stalest = unread.min_by_key(|(_, topic)| topic.history.newest()).map(|(key, _)| key);
+        let key = stalest.ok_or(Error::Full)?;
+        while let Some(gone) = self.topics[key].history.evict() {
+            self.forget(&gone, key);
+        }
+        self.tidy(key);
+        Ok(())
     }
 
     /// Counts a message out that has left its ring.
@@ -206,7 +230,7 @@ impl Log {
     }
 
     /// Drops everything; ids go on above `floor`. Returns who waits.
-    pub(super) fn reset(&mut self, floor: Id) -> Vec<Waker> {
+    pub(super) fn reset(&mut self, floor: Id) -> Woken {
         // `0-0` is written for `earliest`, which is never a gap, so no log may give it out as a cursor.
         let floor = floor.max(Id { epoch: 0, seq: 1 });
         (self.last, self.floor) = (floor, floor);
@@ -223,13 +247,13 @@ impl Log {
     }
 
     /// Ends publishing. Returns who waits.
-    pub(super) fn close(&mut self) -> Vec<Waker> {
+    pub(super) fn close(&mut self) -> Woken {
         self.closed = true;
         self.wake_all()
     }
 
-    fn wake_all(&mut self) -> Vec<Waker> {
-        self.topics.iter_mut().flat_map(|(_, topic)| topic.wake()).collect()
+    fn wake_all(&mut self) -> Woken {
+        self.topics.iter_mut().flat_map(|(_, topic)| topic.waiting.wake()).collect()
     }
 
     pub(super) fn subscribe(&mut self, names: &[&str], after: Option<Id>) -> Result<Reader> {
@@ -247,24 +271,46 @@ impl Log {
         let mut reader = Reader { cursor, resets, follows: Vec::new() };
         reader.follows.reserve_exact(names.len());
         self.readers += 1;
-        for (place, name) in names.iter().enumerate() {
-            if names[..place].contains(name) {
-                continue;
+        match self.follow_all(&mut reader, names, after) {
+            Ok(()) => Ok(reader),
+            Err(error) => {
+                self.unsubscribe(&reader);
+                Err(error)
             }
-            let key = match self.topic(name) {
-                Ok(key) => key,
-                Err(error) => {
-                    self.unsubscribe(&reader);
-                    return Err(error);
-                }
-            };
-            let topic = &mut self.topics[key];
-            let entry = topic.waiting.insert(None);
-            // `earliest` knows that there was something before.
-            let told = if after == Some(Id::EARLIEST) { topic.history.floor() } else { Id::EARLIEST };
-            reader.follows.push(Follow { topic: key, entry, told });
         }
-        Ok(reader)
+    }
+
+    fn follow_all(&mut self, reader: &mut Reader, names: &[&str], after: Option<Id>) -> Result<()> {
+        let known = |name: &&&str| self.names.contains_key(**name);
+        let (there, mut new): (Vec<&str>, Vec<&str>) = names.iter().partition(known);
+        // Those that are there come first: else room for a new one might be made of them.
+        there.iter().try_for_each(|name| self.follow(reader, name, after))?;
+        new.sort_unstable();
+        new.dedup();
+        if !self.has_room(new.len()) {
+            return Err(Error::Full);
+        }
+        new.iter().try_for_each(|name| self.follow(reader, name, after))
+    }
+
+    fn follow(&mut self, reader: &mut Reader, name: &str, after: Option<Id>) -> Result<()> {
+        let key = self.topic(name)?;
+        if reader.follows.iter().any(|follow| follow.topic == key) {
+            return Ok(());
+        }
+        let topic = &mut self.topics[key];
+        let entry = topic.waiting.join();
+        // `earliest` knows that there was something before.
+        let told = if after == Some(Id::EARLIEST) { topic.history.floor() } else { Id::EARLIEST };
+        reader.follows.push(Follow { topic: key, entry, told });
+        Ok(())
+    }
+
+    /// Whether there is room for so many new topics, or can be made.
+    fn has_room(&self, new: usize) -> bool {
+        let free = self.limits.topics.saturating_sub(self.topics.len());
+        let unread = || self.topics.iter().filter(|(_, topic)| topic.waiting.is_empty()).count();
+        new <= free || new <= free + unread()
     }
 
     /// Takes a reader out; returns its wakers, to be dropped behind the lock.
@@ -273,9 +319,7 @@ impl Log {
         let mut stale = Vec::new();
         for follow in &reader.follows {
             // The entry has kept the topic there.
-            let topic = &mut self.topics[follow.topic];
-            stale.extend(topic.waiting.remove(follow.entry));
-            topic.waiting_shrink();
+            stale.extend(self.topics[follow.topic].waiting.leave(follow.entry));
             self.tidy(follow.topic);
         }
         stale
@@ -286,10 +330,7 @@ impl Log {
     pub(super) fn wait(&mut self, reader: &Reader, waker: &Waker) -> Vec<Waker> {
         let mut stale = Vec::new();
         for follow in &reader.follows {
-            let entry = &mut self.topics[follow.topic].waiting[follow.entry];
-            if !entry.as_ref().is_some_and(|old| old.will_wake(waker)) {
-                stale.extend(entry.replace(waker.clone()));
-            }
+            stale.extend(self.topics[follow.topic].waiting.wait(follow.entry, waker));
         }
         stale
     }
@@ -350,25 +391,11 @@ impl Log {
             let next =
                 rests.iter_mut().filter_map(|rest| Some((rest.peek()?.id(), rest))).min_by_key(|(id, _)| *id);
             let Some(message) = next.and_then(|(_, rest)| rest.next()) else { return (messages, true) };
-            bytes += message.data().len();
+            bytes += message.cost();
             if bytes > BATCH && !messages.is_empty() {
                 return (messages, false);
             }
             messages.push(message.clone());
-        }
-    }
-}
-
-impl Topic {
-    /// Takes out the wakers of all who wait.
-    fn wake(&mut self) -> Vec<Waker> {
-        self.waiting.iter_mut().filter_map(|(_, waker)| waker.take()).collect()
-    }
-
-    /// Gives memory back when the last of many readers has left.
-    fn waiting_shrink(&mut self) {
-        if self.waiting.is_empty() && self.waiting.capacity() > 32 {
-            self.waiting = Slab::new();
         }
     }
 }

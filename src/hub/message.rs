@@ -100,7 +100,7 @@ pub enum Frame {
 impl Published {
     /// A message that is about to be kept: charged to the ledger from now on.
     pub(super) fn new(id: Id, message: Message, ledger: &Arc<AtomicUsize>) -> Published {
-        let charge = Charge::new(size_of::<Published>() + message.size(), ledger);
+        let charge = Charge::new(cost(&message), ledger);
         Published { id, message, frames: [OnceLock::new(), OnceLock::new()], charge }
     }
 
@@ -176,10 +176,19 @@ impl Published {
         })
     }
 
+    /// Bytes that it counts with, before frames are made of it.
+    pub(super) fn cost(&self) -> usize {
+        cost(&self.message)
+    }
+
     /// The message leaves the history: it counts no more, though a reader may still write it.
     pub(super) fn leave(&self) {
         self.charge.settle();
     }
+}
+
+fn cost(message: &Message) -> usize {
+    size_of::<Published>() + message.size()
 }
 
 /// What a message adds to the bytes of its hub.
@@ -200,17 +209,18 @@ impl Charge {
     }
 
     fn add(&self, more: usize) {
-        // The ledger first: a message that leaves in between takes out no more than what is in it.
+        // The ledger first: a message that leaves in between takes out no more than what is in it. Release, so that
+        // who takes these bytes out has seen them put in; else the ledger might go below zero for a moment.
         self.ledger.fetch_add(more, Ordering::Relaxed);
         let add = |bytes| (bytes != SETTLED).then(|| bytes + more);
-        if self.bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).is_err() {
+        if self.bytes.fetch_update(Ordering::Release, Ordering::Relaxed, add).is_err() {
             self.ledger.fetch_sub(more, Ordering::Relaxed);
         }
     }
 
     fn settle(&self) {
         // A message leaves its ring once.
-        let bytes = self.bytes.swap(SETTLED, Ordering::Relaxed);
+        let bytes = self.bytes.swap(SETTLED, Ordering::Acquire);
         self.ledger.fetch_sub(bytes, Ordering::Relaxed);
     }
 }

@@ -10,16 +10,17 @@
 mod history;
 mod log;
 mod message;
+mod waiting;
 
 use core::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 pub use self::history::{Batch, Id, ParseIdError};
 pub use self::message::{Frame, Message, Published};
 
-use self::log::{Log, Reader};
+use self::log::{Log, Reader, Woken};
 use crate::error::Result;
 use crate::limits::Limits;
 
@@ -69,7 +70,9 @@ impl Hub {
     ///
     /// # Errors
     ///
-    /// [`Error::TooLarge`](crate::Error::TooLarge), [`Error::Full`](crate::Error::Full) if the topic would be one too many, [`Error::Closed`](crate::Error::Closed).
+    /// [`Error::TooLarge`](crate::Error::TooLarge), [`Error::Full`](crate::Error::Full) if the topic would be one too
+    /// many and all others have readers, [`Error::Closed`](crate::Error::Closed), and
+    /// [`Error::Misuse`](crate::Error::Misuse) without a history.
     ///
     /// # Examples
     ///
@@ -87,7 +90,8 @@ impl Hub {
     ///
     /// # Errors
     ///
-    /// Those of [`publish`](Hub::publish), and [`Error::Misuse`](crate::Error::Misuse) for an event name of more than one line.
+    /// Those of [`publish`](Hub::publish), and [`Error::Misuse`](crate::Error::Misuse) for an event name of more than
+    /// one line.
     ///
     /// # Examples
     ///
@@ -107,7 +111,7 @@ impl Hub {
             let id = log.last().successor();
             (id, log.push(id, message)?)
         };
-        waiting.into_iter().for_each(Waker::wake);
+        wake(waiting);
         Ok(id)
     }
 
@@ -116,7 +120,7 @@ impl Hub {
     ///
     /// # Errors
     ///
-    /// Those of [`send`](Hub::send).
+    /// Those of [`send`](Hub::send), and [`Error::Misuse`](crate::Error::Misuse) for [`Id::MAX`].
     ///
     /// # Examples
     ///
@@ -137,7 +141,7 @@ impl Hub {
             }
             log.push(id, message)?
         };
-        waiting.into_iter().for_each(Waker::wake);
+        wake(waiting);
         Ok(true)
     }
 
@@ -156,7 +160,7 @@ impl Hub {
     /// ```
     pub fn reset(&self, floor: Id) {
         let waiting = self.lock().reset(floor);
-        waiting.into_iter().for_each(Waker::wake);
+        wake(waiting);
     }
 
     /// Closes the hub for good: readers get what is kept and then the end, publishing fails.
@@ -170,7 +174,7 @@ impl Hub {
     /// ```
     pub fn close(&self) {
         let waiting = self.lock().close();
-        waiting.into_iter().for_each(Waker::wake);
+        wake(waiting);
     }
 
     /// Whether the hub is closed.
@@ -201,6 +205,23 @@ impl Hub {
         self.lock().last()
     }
 
+    /// The topics that have a message or a reader, in no order.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let hub = tidings::Hub::new(&tidings::Limits::DEFAULT);
+    /// hub.publish("news", "a")?;
+    /// let weather = hub.subscribe(&["weather"], None)?;
+    /// assert_eq!(hub.topics().len(), 2);
+    /// drop(weather);
+    /// assert_eq!(*hub.topics(), ["news".into()]);
+    /// # tidings::Result::Ok(())
+    /// ```
+    pub fn topics(&self) -> Vec<Arc<str>> {
+        self.lock().topics()
+    }
+
     /// The figures of this moment.
     ///
     /// # Examples
@@ -219,8 +240,9 @@ impl Hub {
     ///
     /// # Errors
     ///
-    /// [`Error::Full`](crate::Error::Full) if a topic would be one too many, [`Error::Misuse`](crate::Error::Misuse) for no topic at all, or with a history
-    /// of 0 (between two polls there would be nothing to go on from).
+    /// [`Error::Full`](crate::Error::Full) if a topic would be one too many, and all others have readers;
+    /// [`Error::Misuse`](crate::Error::Misuse) for no topic at all, or with a history of 0 (between two polls there
+    /// would be nothing to go on from).
     ///
     /// # Examples
     ///
@@ -243,6 +265,11 @@ impl Hub {
     }
 }
 
+/// Wakes those who waited; called behind the lock, which they are going to take.
+fn wake(waiting: Woken) {
+    waiting.into_iter().for_each(|(_, waker)| waker.wake());
+}
+
 /// A hub's figures at one moment.
 ///
 /// # Examples
@@ -255,7 +282,7 @@ pub struct HubStats {
     pub topics: usize,
     /// Messages that are kept.
     pub messages: usize,
-    /// Bytes that they count with; bounded by [`Limits::history_bytes`].
+    /// Bytes that they count with; bounded by [`Limits::history_bytes`] where it is more than one.
     pub bytes: usize,
     /// Subscriptions.
     pub readers: usize,
