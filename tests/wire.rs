@@ -68,6 +68,7 @@ pages! {
     upgrades "upgrade";
     limits "limits";
     hostile_input "hostile";
+    early_verdicts "early";
 }
 
 #[test]

@@ -2,7 +2,8 @@
 
 use core::ops::Range;
 
-use super::head::{Version, elements};
+use super::fields::elements;
+use super::head::Version;
 use super::{Fault, is_token_byte, is_value_byte};
 use crate::limits::Limits;
 
@@ -20,17 +21,22 @@ pub enum Framing {
 impl Framing {
     /// Takes a `Content-Length` into account: digits only, and once. Of copies RFC 9112, 6.3 lets us refuse even
     /// equal ones, and two that differ in their zeros only are two readings for two parsers.
-    pub(super) fn with_length(self, value: &[u8]) -> Result<Framing, Fault> {
-        let length = decimal(value).ok_or(Fault::ContentLength)?;
+    ///
+    /// `all` says whether this is the whole value; the start of one passes if it can still become legal.
+    pub(super) fn with_length(self, value: &[u8], all: bool) -> Result<Framing, Fault> {
         match self {
-            Framing::None => Ok(Framing::Length(length)),
+            Framing::None if value.is_empty() && !all => Ok(self),
+            Framing::None => decimal(value).map(Framing::Length).ok_or(Fault::ContentLength),
             Framing::Length(_) => Err(Fault::ContentLength),
             Framing::Chunked => Err(Fault::TwoFramings),
         }
     }
 
-    /// Takes a `Transfer-Encoding` into account: `chunked`, once and alone (RFC 9112, 6.1).
-    pub(super) fn with_coding(self, value: &[u8], version: Version) -> Result<Framing, Fault> {
+    /// Takes a `Transfer-Encoding` into account: `chunked`, once and alone (RFC 9112, 6.1). Of an unknown coding
+    /// only the last one says whether it is a 501 or a 400 (6.1, 6.3), so it is refused when the list is whole.
+    ///
+    /// `all` says whether this is the whole value; the start of one passes if it can still become legal.
+    pub(super) fn with_coding(self, value: &[u8], all: bool, version: Version) -> Result<Framing, Fault> {
         if version == Version::Http10 || self == Framing::Chunked {
             return Err(Fault::TransferEncoding);
         }
@@ -39,9 +45,12 @@ impl Framing {
         }
         let is_chunked = |coding: &[u8]| coding.eq_ignore_ascii_case(b"chunked");
         let mut codings = elements(value);
-        match (codings.next_back().is_some_and(is_chunked), codings.next()) {
-            (true, None) => Ok(Framing::Chunked),
-            (true, Some(first)) if !first.is_empty() && !is_chunked(first) => Err(Fault::UnknownCoding),
+        let ends_chunked = codings.next_back().is_some_and(is_chunked);
+        match codings.next() {
+            Some(first) if first.is_empty() || is_chunked(first) => Err(Fault::TransferEncoding),
+            _ if !all => Ok(self),
+            None if ends_chunked => Ok(Framing::Chunked),
+            Some(_) if ends_chunked => Err(Fault::UnknownCoding),
             _ => Err(Fault::TransferEncoding),
         }
     }
@@ -170,7 +179,7 @@ impl Decoder {
 
     fn data(&mut self, input: &[u8], at: usize, left: u64, limits: &Limits) -> Result<(usize, Piece), Fault> {
         // Refuse a size that is too large before the first byte of it is used.
-        if self.total.saturating_add(left) > limits.body as u64 {
+        if !self.fits(left, limits) {
             return Err(Fault::BodyTooLarge);
         }
         let len = usize::try_from(left).unwrap_or(usize::MAX).min(input.len() - at);
@@ -187,10 +196,17 @@ impl Decoder {
         Ok((at + len, Piece::Data(at..at + len)))
     }
 
+    /// Whether so many bytes of data more are within [`Limits::body`].
+    fn fits(&self, size: u64, limits: &Limits) -> bool {
+        self.total.saturating_add(size) <= limits.body as u64
+    }
+
     /// The state after one more byte of framing. Each byte is compared, none is skipped.
     fn after(&mut self, byte: u8, limits: &Limits) -> Result<State, Fault> {
         match (self.state, byte) {
-            (State::SizeStart, _) => digit(byte).map(State::Size).ok_or(Fault::Chunk),
+            (State::SizeStart, _) => {
+                digit(byte).ok_or(Fault::Chunk).and_then(|size| self.sized(size, limits))
+            }
             (State::Size(size), _) => self.size(size, byte, limits),
             (State::Extension(size, at), b'\r' | b';')
             | (State::Extension(size, at @ Extension::Name), b'=') => {
@@ -222,7 +238,7 @@ impl Decoder {
                     self.count(limits)?;
                 }
                 let size = size.checked_mul(16).ok_or(Fault::BodyTooLarge)?;
-                Ok(State::Size(size | digit))
+                self.sized(size | digit, limits)
             }
             (None, b'\r') => Ok(State::SizeLf(size)),
             (None, b';') => {
@@ -231,6 +247,11 @@ impl Decoder {
             }
             (None, _) => Err(Fault::Chunk),
         }
+    }
+
+    /// The state behind a digit: more of them make no size smaller, so one that is too large is refused here.
+    fn sized(&self, size: u64, limits: &Limits) -> Result<State, Fault> {
+        if self.fits(size, limits) { Ok(State::Size(size)) } else { Err(Fault::BodyTooLarge) }
     }
 
     fn trailer(&self, byte: u8) -> Result<State, Fault> {

@@ -1,11 +1,13 @@
-//! Bytes to a [`Head`]: the request line is read here, the fields by httparse, and what httparse leaves to us
-//! (line ends, `Host`, framing, expectations, sizes) is checked field by field, in the order of the bytes.
+//! Bytes to a [`Head`]: the request line is read here, the fields in `fields.rs`.
 
 use core::ops::Range;
 use std::borrow::Cow;
 
 use super::body::Framing;
-use super::{Fault, Step, is_token_byte, uri};
+#[cfg(feature = "ws")]
+use super::fields::elements;
+use super::fields::{Facts, Field, Fields};
+use super::{Fault, Step, ascii, is_token_byte, place, uri};
 use crate::limits::Limits;
 
 /// A request line and its header fields.
@@ -56,13 +58,6 @@ enum Path {
     Decoded(Box<str>),
 }
 
-/// Where a field's name and value stand in the head. Half of a `Range`, since there are many of them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Field {
-    name: (u32, u32),
-    value: (u32, u32),
-}
-
 /// The version of a request (RFC 9112, 2.3).
 ///
 /// # Examples
@@ -88,22 +83,6 @@ pub enum Version {
     Http10,
     /// HTTP/1.1, and any later 1.x.
     Http11,
-}
-
-/// What the fields say about the connection and the body, gathered field by field.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Facts {
-    version: Version,
-    /// Whether `Host` was there.
-    host: bool,
-    /// How the body is framed.
-    framing: Framing,
-    /// Whether `Connection` has `close`.
-    close: bool,
-    /// Whether `Connection` has `keep-alive`.
-    keep_alive: bool,
-    /// Whether the client waits for a 100 before it sends the body.
-    expects_continue: bool,
 }
 
 impl Head {
@@ -139,7 +118,7 @@ impl Head {
             Step::NeedMore if window.len() == most => return Err(Fault::TargetTooLong),
             Step::NeedMore => return Ok(Step::NeedMore),
         };
-        match parse_fields(window, line.end, line.version, limits)? {
+        match Fields::parse(window, line.end, line.version, limits)? {
             Step::Complete(fields) => Ok(Step::Complete(Head::new(window, line, fields))),
             Step::NeedMore if window.len() == most => Err(Fault::HeadTooLarge),
             Step::NeedMore => Ok(Step::NeedMore),
@@ -389,16 +368,6 @@ impl Head {
     }
 }
 
-/// Splits a list at its commas, without the blanks (RFC 9110, 5.6.1).
-pub(super) fn elements(value: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
-    value.split(|b| *b == b',').map(<[u8]>::trim_ascii)
-}
-
-/// Text of which the parser has proved that it is ASCII.
-fn ascii(bytes: &[u8]) -> &str {
-    core::str::from_utf8(bytes).unwrap_or_default()
-}
-
 /// Skips one empty line before the request line, as RFC 9112, 2.2 asks; a second one is a fault.
 fn skip_empty_line(bytes: &[u8]) -> Result<Step<usize>, Fault> {
     match bytes {
@@ -479,98 +448,4 @@ fn parse_version(bytes: &[u8]) -> Result<Step<(Version, usize)>, Fault> {
         }
     }
     Ok(Step::Complete((version, 10)))
-}
-
-struct Fields {
-    at: Vec<Field>,
-    facts: Facts,
-    /// Where the head ends.
-    end: usize,
-}
-
-/// Reads the fields that begin at `start`.
-fn parse_fields(
-    bytes: &[u8],
-    start: usize,
-    version: Version,
-    limits: &Limits,
-) -> Result<Step<Fields>, Fault> {
-    let block = &bytes[start..];
-    // A field takes three bytes at least.
-    let mut slots = vec![httparse::EMPTY_HEADER; limits.headers.min(block.len() / 3)];
-    let parsed = httparse::parse_headers(block, &mut slots).map(|status| match status {
-        httparse::Status::Complete((len, _)) => Step::Complete(len),
-        httparse::Status::Partial => Step::NeedMore,
-    });
-    // Judge the fields that httparse got through before its own verdict, so that the first fault in the order of
-    // the bytes is the one that is told, however the bytes are cut.
-    let mut fields = Fields { at: Vec::new(), facts: Facts::new(version), end: 0 };
-    for slot in slots.iter().take_while(|slot| !slot.name.is_empty()) {
-        let (name, value) = (place(bytes, slot.name.as_bytes()), place(bytes, slot.value));
-        ends_in_crlf(&bytes[value.end..])?;
-        fields.facts.admit(slot.name, slot.value)?;
-        let short = |range: Range<usize>| (range.start as u32, range.end as u32);
-        fields.at.push(Field { name: short(name), value: short(value) });
-    }
-    match parsed {
-        Ok(Step::Complete(len)) => fields.end = start + len,
-        Ok(Step::NeedMore) => return Ok(Step::NeedMore),
-        Err(httparse::Error::TooManyHeaders) => return Err(Fault::TooManyFields),
-        Err(_) => return Err(Fault::Field),
-    }
-    if !bytes[start - 2..fields.end].ends_with(b"\r\n\r\n") {
-        return Err(Fault::LineEnd);
-    }
-    fields.facts.finish()?;
-    Ok(Step::Complete(fields))
-}
-
-/// Where `part`, a slice of `whole`, stands in it.
-fn place(whole: &[u8], part: &[u8]) -> Range<usize> {
-    let start = (part.as_ptr() as usize).saturating_sub(whole.as_ptr() as usize);
-    start..start + part.len()
-}
-
-/// httparse takes a bare LF for a line end; we do not (RFC 9112, 2.2).
-fn ends_in_crlf(after_value: &[u8]) -> Result<(), Fault> {
-    match after_value.iter().find(|b| !matches!(b, b' ' | b'\t')) {
-        Some(b'\n') => Err(Fault::LineEnd),
-        _ => Ok(()),
-    }
-}
-
-impl Facts {
-    fn new(version: Version) -> Facts {
-        let framing = Framing::None;
-        Facts { version, host: false, framing, close: false, keep_alive: false, expects_continue: false }
-    }
-
-    /// Takes one more field into account.
-    fn admit(&mut self, name: &str, value: &[u8]) -> Result<(), Fault> {
-        if name.eq_ignore_ascii_case("host") {
-            // An empty value is what a client sends for a URI without an authority (RFC 9112, 3.2).
-            if self.host || !(value.is_empty() || uri::is_authority(value, true)) {
-                return Err(Fault::Host);
-            }
-            self.host = true;
-        } else if name.eq_ignore_ascii_case("content-length") {
-            self.framing = self.framing.with_length(value)?;
-        } else if name.eq_ignore_ascii_case("transfer-encoding") {
-            self.framing = self.framing.with_coding(value, self.version)?;
-        } else if name.eq_ignore_ascii_case("connection") {
-            self.close |= elements(value).any(|e| e.eq_ignore_ascii_case(b"close"));
-            self.keep_alive |= elements(value).any(|e| e.eq_ignore_ascii_case(b"keep-alive"));
-        } else if name.eq_ignore_ascii_case("expect") && self.version == Version::Http11 {
-            if !value.eq_ignore_ascii_case(b"100-continue") {
-                return Err(Fault::Expectation);
-            }
-            self.expects_continue = true;
-        }
-        Ok(())
-    }
-
-    /// Checks what can only be known at the end of the head.
-    fn finish(&self) -> Result<(), Fault> {
-        if self.version == Version::Http11 && !self.host { Err(Fault::Host) } else { Ok(()) }
-    }
 }

@@ -9,8 +9,10 @@
 //! The module is public for fuzz targets and wire tests; it is not covered by semantic versioning.
 
 use core::fmt;
+use core::ops::Range;
 
 pub mod body;
+mod fields;
 pub mod head;
 pub mod http1;
 pub mod response;
@@ -175,6 +177,17 @@ impl fmt::Display for Fault {
 }
 
 impl std::error::Error for Fault {}
+
+/// Text of which the parser has proved that it is ASCII.
+fn ascii(bytes: &[u8]) -> &str {
+    core::str::from_utf8(bytes).unwrap_or_default()
+}
+
+/// Where `part`, a slice of `whole`, stands in it.
+fn place(whole: &[u8], part: &[u8]) -> Range<usize> {
+    let start = (part.as_ptr() as usize).saturating_sub(whole.as_ptr() as usize);
+    start..start + part.len()
+}
 
 /// Is this a `tchar` (RFC 9110, 5.6.2)?
 const fn is_token_byte(byte: u8) -> bool {

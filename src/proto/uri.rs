@@ -66,13 +66,19 @@ pub(super) fn is_authority(bytes: &[u8], all: bool) -> bool {
 }
 
 fn is_ip_literal(bytes: &[u8], all: bool) -> bool {
-    let Some(end) = bytes.iter().position(|b| *b == b']') else {
-        // 45 bytes are the longest text of an IPv6 address.
-        let legal = bytes[1..].iter().all(|b| b.is_ascii_hexdigit() || matches!(b, b':' | b'.'));
-        return !all && legal && bytes.len() <= 46;
-    };
-    let address = core::str::from_utf8(&bytes[1..end]).unwrap_or_default();
-    address.parse::<Ipv6Addr>().is_ok() && is_port(&bytes[end + 1..])
+    let end = bytes.iter().position(|b| *b == b']');
+    let Ok(address) = core::str::from_utf8(&bytes[1..end.unwrap_or(bytes.len())]) else { return false };
+    match end {
+        Some(end) => address.parse::<Ipv6Addr>().is_ok() && is_port(&bytes[end + 1..]),
+        None => !all && may_become_address(address),
+    }
+}
+
+/// Is this the start of an IPv6 address? If it is, one of these makes it whole.
+fn may_become_address(start: &str) -> bool {
+    ["", ":", "::", "0", "0.0", "0.0.0", ".0", ".0.0", ".0.0.0"]
+        .iter()
+        .any(|rest| format!("{start}{rest}").parse::<Ipv6Addr>().is_ok())
 }
 
 /// Is this empty, or a colon and digits that are a port?
@@ -151,7 +157,12 @@ mod tests {
 
     #[test]
     fn every_prefix_of_a_legal_target_may_still_become_one() {
-        for target in ["/", "/a%20b?c=%41&d", "http://h/x", "HTTPS://[::1]:80?q", "http://a.b:1"] {
+        let plain = ["/", "/a%20b?c=%41&d", "http://h/x", "HTTPS://[::1]:80?q", "http://a.b:1"];
+        let addresses =
+            ["1:2:3:4:5:6:7:8", "::", "1::8", "1:2:3:4:5:6:7::", "::2:3:4:5:6:7:8", "1::5:6:7:abcd"];
+        let mixed = ["::1.20.255.0", "1:2:3:4:5:6:1.2.3.4", "::2:3:4:5:6:1.2.3.4", "1:2:3:4:5::1.2.3.4"];
+        let literals = addresses.iter().chain(&mixed).map(|address| format!("http://[{address}]"));
+        for target in plain.into_iter().map(str::to_owned).chain(literals) {
             assert!(is_target(b"GET", target.as_bytes(), true), "{target}");
             for end in 0..target.len() {
                 assert!(is_target(b"GET", &target.as_bytes()[..end], false), "{target} cut at {end}");
@@ -161,7 +172,27 @@ mod tests {
 
     #[test]
     fn a_hopeless_prefix_is_refused_at_once() {
-        for target in ["*", "a", "ftp", "/#", "/%g", "http://:", "http://[g", "http://u@", "http://h:6553a"] {
+        for target in [
+            "*",
+            "a",
+            "ftp",
+            "/#",
+            "/%g",
+            "http://:",
+            "http://[g",
+            "http://u@",
+            "http://h:6553a",
+            "http://[:1",
+            "http://[:::",
+            "http://[1::2::",
+            "http://[12345",
+            "http://[1:2:3:4:5:6:7:8:",
+            "http://[1:2:3:4:5:6:7:1.",
+            "http://[1:2:3:4:5:1.",
+            "http://[::256.",
+            "http://[::1..",
+            "http://[::1.2.3.4:",
+        ] {
             assert!(!is_target(b"GET", target.as_bytes(), false), "{target}");
         }
     }

@@ -3,6 +3,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each fuzz target uses a part of it")]
 
 pub mod chunked;
+mod completions;
 pub mod framing;
 pub mod head;
 pub mod history;
