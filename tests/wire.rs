@@ -2,6 +2,10 @@
 //!
 //! The pages are golden: bytes, and the log that they must give. `tests/wire/README.md` says how to read them.
 
+#[path = "properties/completions.rs"]
+#[allow(unreachable_pub, reason = "tests/properties.rs uses it as well")]
+mod completions;
+
 use std::fmt::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -12,7 +16,7 @@ use tidings::proto::http1::{Http1, Turn};
 use tidings::{Fault, Limits, Response};
 
 /// One case of a page.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Case {
     /// `page: name`, for messages.
     name: String,
@@ -518,6 +522,30 @@ fn a_verdict_on_a_head_comes_once_and_stays() {
             verdict = found;
         }
     }
+}
+
+#[test]
+fn what_needs_more_can_be_made_whole() {
+    let mut stuck = String::new();
+    for case in all_cases() {
+        let bytes = case.input.concat();
+        let strict = Case { handler: Handler::Echo, ends: false, ..case };
+        let mut limits = strict.limits.clone();
+        // What is too large is refused when it is (RFC 9110, 5.4), so let there be room for the rest.
+        (limits.head, limits.chunk_overhead) = (limits.head + 1_000, limits.chunk_overhead + 1_000);
+        let roomy = Case { limits, input: Vec::new(), ..strict.clone() };
+        let run = |case: &Case, bytes: &[u8]| play(case, &[bytes.to_vec()], &|_| false);
+        // What makes the longest part that needs more whole makes all shorter ones whole.
+        let mut parts = (0..=bytes.len()).rev().map(|end| &bytes[..end]);
+        let open = parts.find(|part| run(&strict, part).ends_with("need more\n")).expect("the empty part");
+        let steps = |log: String| log.matches("head ").count() + log.matches("answer 200").count();
+        let before = steps(run(&strict, open));
+        let makes_whole = |rest: Vec<u8>| steps(run(&roomy, &[open, &rest].concat())) > before;
+        if !completions::ends_in_unknown_coding(open) && !completions::rests().any(makes_whole) {
+            let _ = writeln!(stuck, "{}: {}", strict.name, open.escape_ascii());
+        }
+    }
+    assert!(stuck.is_empty(), "nothing makes these whole:\n{stuck}");
 }
 
 #[test]

@@ -21,6 +21,16 @@ pub fn tails() -> impl Iterator<Item = &'static [u8]> {
     REQUESTS.iter().flat_map(|request| (0..request.len()).map(|start| &request[start..]))
 }
 
+/// The tails, and what makes half a body whole: the end of a line, data, and the last chunk.
+pub fn rests() -> impl Iterator<Item = Vec<u8>> {
+    let line_ends = ["", "\n", "\r\n", "a\r\n", "a\"\r\n"].into_iter();
+    let sizes = (0..=16).chain([65_535, 65_536]);
+    let bodies = sizes.flat_map(move |size| {
+        line_ends.clone().map(move |end| [end, &"a".repeat(size), "\r\n0\r\n\r\n"].concat().into_bytes())
+    });
+    tails().map(<[u8]>::to_vec).chain(bodies)
+}
+
 /// Whether this ends in a `Transfer-Encoding` with a coding that we do not know. What it is refused with hangs on the
 /// last coding of the list, so it is refused at the end of its line: "A server that receives a request message with a
 /// transfer coding it does not understand SHOULD respond with 501" (RFC 9112, 6.1), but if "the chunked transfer coding
