@@ -55,6 +55,7 @@ properties! {
           \x81\xfe\x20\xe0\0\0\0\0\xfb\xfb\xfb\xfb\xfb\xfb\xfb\xfb",
         b"\0\0\0\x10\0\x02\x06\x09\x02\x30\x30",
         b"\x02\0\x08\0\0\x01\x01\x03\x30\xff\x9aPOST / HTTP/1.1\r\nHost: h\r\nContent-Length: 99\r\n\r\n\xfb\xfb\xfb\xfb",
+        b"\0\0\x04\0\0\x01\x06\x05\xfe\xfe\xfe\xfe\xfeGET /%41\xfb HTTP/1.1\r\nHost: h\r\n\r\n\xfb\xfb\xfb\xfb",
         b"\0\0\0\0\0\x01\x06\0GET / HTTP/1.1\r\nHost: h\r\n\r\nGET / HTTP/1.1\r\nHost: h\r\n\r\n",
         b"\0\0\x08\0\x05\x02\x06\x09\0GET / HTTP/1.1\r\nHost: h\r\na:\xfb\xfb\r\n\r\n\xfb\xfb\xfb",
         b"\0\0\0\0\0\x01\x0c\0GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\

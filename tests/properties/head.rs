@@ -54,8 +54,8 @@ fn stays(bytes: &[u8], limits: &Limits, whole: &Verdict) {
 /// "Not yet" is not "never": what has no verdict yet can be made whole. That is shown of the longest such prefix, since
 /// what makes it whole makes all shorter ones whole.
 fn may_become_whole(bytes: &[u8], limits: &Limits) {
-    let mut starts = (0..=bytes.len()).rev().map(|end| &bytes[..end]);
-    let open = starts.find(|start| parse(start, limits).is_none()).expect("nothing has no verdict");
+    let ends: Vec<usize> = (0..=bytes.len()).collect();
+    let open = &bytes[..ends.partition_point(|end| parse(&bytes[..*end], limits).is_none()) - 1];
     // What is too large is refused when it is (RFC 9110, 5.4), so let there be room.
     let mut roomy = limits.clone();
     (roomy.head, roomy.headers) = (limits.head + 1_000, limits.headers + 3);

@@ -67,7 +67,7 @@ impl<'d> Input<'d> {
             0 => return limits,
             1 => (64, 3, 10, 8),
             2 => (512, 8, 256, 64),
-            _ => (2 + self.byte() as usize, self.below(8), self.byte() as usize, self.below(32)),
+            _ => (1 + self.byte() as usize, self.below(8), self.byte() as usize, self.below(32)),
         };
         (limits.head, limits.headers, limits.body, limits.chunk_overhead) = (head, headers, body, overhead);
         limits
