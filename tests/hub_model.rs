@@ -3,37 +3,17 @@
 //!
 //! All runs are drawn from a seed. `TIDINGS_SEEDS=n` sets how many, `TIDINGS_SEED=n` runs one and prints it.
 
+#[path = "common/random.rs"]
+mod random;
+
 use std::collections::{BTreeSet, HashMap};
 use std::iter;
 use std::sync::Arc;
 
+use random::Rng;
 use tidings::{Batch, Error, Frame, Hub, HubStats, Id, Limits, Message, Published, Subscription};
 
 const TOPICS: [&str; 8] = ["a", "b", "c", "d", "e", "f", "g", "h"];
-
-/// Xorshift: the same run for the same seed, everywhere.
-struct Rng(u64);
-
-impl Rng {
-    fn new(seed: u64) -> Rng {
-        Rng((seed + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15))
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) as usize % end
-    }
-
-    fn one_in(&mut self, chances: usize) -> bool {
-        self.below(chances) == 0
-    }
-
-    fn pick<T: Copy>(&mut self, among: &[T]) -> T {
-        among[self.below(among.len())]
-    }
-}
 
 /// Prints the seed of a run that fails.
 struct Seed(u64);
@@ -165,7 +145,7 @@ impl Run {
     fn draw(&mut self) -> Sent {
         let most = if self.roomy { 3_000 } else { self.limits.history_bytes / 6 };
         let most = if self.rng.one_in(12) { self.limits.history_bytes / 3 } else { most };
-        let most = self.rng.pick(&[1, most / 8, most]);
+        let most = *self.rng.pick(&[1, most / 8, most]);
         let mut data = format!("{}.", self.sent.len());
         data.push_str(&".".repeat(self.rng.below(most)));
         let key = (self.keys && self.rng.one_in(2)).then(|| self.rng.below(3) as u8);
@@ -319,7 +299,7 @@ impl Run {
             4 if !self.sent.is_empty() => Some(self.sent[self.rng.below(self.sent.len())].id),
             // Mostly one that was seen lately.
             _ if !self.seen.is_empty() => {
-                let back = self.rng.pick(&[1, 8, self.seen.len()]).min(self.seen.len());
+                let back = (*self.rng.pick(&[1, 8, self.seen.len()])).min(self.seen.len());
                 Some(self.seen[self.seen.len() - 1 - self.rng.below(back)])
             }
             _ => Some(last),
@@ -329,7 +309,7 @@ impl Run {
     /// A cursor that no log gave out; the first is one that this log will reach soon.
     fn forge(&mut self, last: Id) -> Id {
         let soon = Id::new(last.epoch(), last.seq() + 1 + self.rng.below(9) as u64);
-        self.rng.pick(&[soon, Id::MAX, Id::new(last.epoch() - 1, 5), Id::new(last.epoch() + 1, 0)])
+        *self.rng.pick(&[soon, Id::MAX, Id::new(last.epoch() - 1, 5), Id::new(last.epoch() + 1, 0)])
     }
 
     fn follow(&mut self, news: Subscription, topics: Vec<usize>, after: Option<Id>, kept: BTreeSet<Id>) {
@@ -416,7 +396,7 @@ impl Run {
     }
 
     fn frame(&mut self, message: &Published) {
-        let (kind, size) = (self.rng.pick(&[Frame::Sse, Frame::Json]), self.rng.below(400));
+        let (kind, size) = (*self.rng.pick(&[Frame::Sse, Frame::Json]), self.rng.below(400));
         let framed = self.framed.entry(message.id()).or_default();
         message.frame(kind, |_| {
             *framed += size;
@@ -444,7 +424,7 @@ impl Run {
     fn reset(&mut self) {
         let (last, more) = (self.hub.last(), self.rng.below(9) as u64);
         let (same, next) = (Id::new(last.epoch(), last.seq() + more), Id::new(last.epoch() + 1 + more, 0));
-        let floor = self.rng.pick(&[same, next]);
+        let floor = *self.rng.pick(&[same, next]);
         self.note(|| format!("reset to {floor}"));
         self.hub.reset(floor);
         self.begin = (self.sent.len(), floor);

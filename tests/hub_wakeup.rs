@@ -3,6 +3,9 @@
 //!
 //! `TIDINGS_RUNS=n` repeats the races.
 
+#[path = "common/random.rs"]
+mod random;
+
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
@@ -10,6 +13,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
+use random::Rng;
 use tidings::{Hub, Id, Limits, Subscription};
 
 /// Far longer than a run of any of these tests takes: it is there so that a lost wake-up fails and does not hang.
@@ -70,25 +74,13 @@ async fn long_polls(hub: &Hub, topics: &[&str], mut after: Id, count: usize) -> 
     got
 }
 
-/// The numbers below `count`, in an order of their own for each seed (xorshift, Fisher-Yates).
-fn shuffled(count: usize, seed: usize) -> Vec<usize> {
-    let (mut order, mut random) = (Vec::from_iter(0..count), (seed as u64 + 1) * 0x9e37_79b9);
-    for place in (1..count).rev() {
-        random ^= random << 13;
-        random ^= random >> 7;
-        random ^= random << 17;
-        order.swap(place, (random >> 11) as usize % (place + 1));
-    }
-    order
-}
-
 const TOPICS: usize = 10_000;
 const PUBLISHERS: usize = 3;
 const ROUNDS: usize = 6;
 
 /// Publishes once in each topic in each round; returns the topics with the ids.
 fn publish_in_all(hub: &Hub, seed: usize) -> Vec<(usize, Id)> {
-    let rounds = (0..ROUNDS).flat_map(|round| shuffled(TOPICS, seed * ROUNDS + round));
+    let rounds = (0..ROUNDS).flat_map(|round| Rng::new((seed * ROUNDS + round) as u64).shuffled(TOPICS));
     let publish = |topic: usize| {
         // Without a pause readers come too late to wait, with one after each message hardly any comes late.
         if topic % 512 == 0 {

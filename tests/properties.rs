@@ -3,11 +3,17 @@
 //! `TIDINGS_MUTATIONS=n` sets how many each property gets, `TIDINGS_MUTATION_SEED=n` draws others.
 //! `TIDINGS_CORPUS=folder` writes the seeds to `folder/PROPERTY/` instead, for `fuzz/run`.
 
+#[path = "common/block.rs"]
+mod block;
 #[path = "properties/mod.rs"]
 mod properties;
+#[path = "common/random.rs"]
+mod random;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::{env, fs};
+
+use random::Rng;
 
 /// Bytes of a seed: small ones are tried more often.
 const LONGEST: usize = 1_500;
@@ -83,7 +89,7 @@ fn hold(name: &str, check: fn(&[u8]), fronts: &[&[u8]]) {
     for _ in 0..number("TIDINGS_MUTATIONS").unwrap_or(15_000) {
         let mut data = rng.pick(&seeds).clone();
         for _ in 0..1 + rng.below(4) {
-            rng.mutate(&mut data, &seeds, &words);
+            mutate(&mut rng, &mut data, &seeds, &words);
         }
         holds(name, check, &data);
     }
@@ -120,47 +126,10 @@ fn pages() -> Vec<Vec<u8>> {
     for name in names {
         let text = fs::read_to_string(name).expect("a page");
         let blocks = text.split("```http\n").skip(1).filter_map(|rest| rest.split("```").next());
-        pages.extend(blocks.map(input).filter(|bytes| bytes.len() <= LONGEST));
+        pages.extend(blocks.map(|text| block::input(text).0.concat()).filter(|bytes| bytes.len() <= LONGEST));
     }
     assert!(pages.len() > 100, "the pages are not there");
     pages
-}
-
-/// The bytes of a block; `tests/wire/README.md` says how it is written.
-fn input(block: &str) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    for line in block.lines().filter(|line| !matches!(*line, "{pause}" | "{EOF}")) {
-        let open = line.strip_suffix('\\').filter(|line| !line.ends_with('\\'));
-        unescape(open.unwrap_or(line), &mut bytes);
-        if open.is_none() {
-            bytes.extend_from_slice(b"\r\n");
-        }
-    }
-    bytes
-}
-
-fn unescape(text: &str, out: &mut Vec<u8>) {
-    let mut rest = text;
-    while let Some(first) = rest.chars().next() {
-        let inner = rest.strip_prefix('{').and_then(|inner| inner.split_once('}'));
-        let repeat = inner.and_then(|(inner, tail)| Some((inner.split_once(" x ")?, tail)));
-        if let Some(((count, part), tail)) = repeat {
-            let mut once = Vec::new();
-            unescape(part, &mut once);
-            out.extend(once.repeat(count.parse().expect("a count")));
-            rest = tail;
-        } else if let Some(hex) = rest.strip_prefix("\\x") {
-            out.push(u8::from_str_radix(&hex[..2], 16).expect("two hex digits"));
-            rest = &hex[2..];
-        } else if let Some(name) = rest.strip_prefix('\\').and_then(|rest| rest.chars().next()) {
-            let known = [('r', b'\r'), ('n', b'\n'), ('t', b'\t'), ('0', 0), ('"', b'"')];
-            out.push(known.iter().find(|(n, _)| *n == name).map_or(name as u8, |(_, byte)| *byte));
-            rest = &rest[2..];
-        } else {
-            out.extend_from_slice(first.encode_utf8(&mut [0; 4]).as_bytes());
-            rest = &rest[first.len_utf8()..];
-        }
-    }
 }
 
 /// The words of the fuzzer's dictionary.
@@ -168,59 +137,39 @@ fn words() -> Vec<Vec<u8>> {
     let quoted = |line: &'static str| line.strip_prefix('"').and_then(|line| line.strip_suffix('"'));
     let words = include_str!("../fuzz/http.dict").lines().filter_map(quoted).map(|word| {
         let mut bytes = Vec::new();
-        unescape(word, &mut bytes);
+        block::unescape(word, &mut bytes);
         bytes
     });
     words.collect()
 }
 
-/// Xorshift: the same mutations everywhere.
-struct Rng(u64);
+/// A place, more often near the front, where a property decides.
+fn place(rng: &mut Rng, end: usize) -> usize {
+    let end = if rng.below(3) == 0 { end.min(12) } else { end };
+    rng.below(end + 1).min(end)
+}
 
-impl Rng {
-    fn new(seed: u64) -> Rng {
-        Rng((seed + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15))
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) as usize % end.max(1)
-    }
-
-    fn pick<'a, T>(&mut self, among: &'a [T]) -> &'a T {
-        &among[self.below(among.len())]
-    }
-
-    /// A place, more often near the front, where a property decides.
-    fn place(&mut self, end: usize) -> usize {
-        let end = if self.below(3) == 0 { end.min(12) } else { end };
-        self.below(end + 1).min(end)
-    }
-
-    fn mutate(&mut self, data: &mut Vec<u8>, seeds: &[Vec<u8>], words: &[Vec<u8>]) {
-        let start = self.place(data.len());
-        let end = (start + self.below(8)).min(data.len());
-        let part = data[start..end].to_vec();
-        let new = match self.below(8) {
-            // Another byte, or a bit of it.
-            0 => vec![self.below(256) as u8],
-            1 => part.iter().take(1).map(|byte| byte ^ 1 << self.below(8)).collect(),
-            2 => self.pick(words).clone(),
-            // Once more, a few times more, or not at all.
-            3 => [&part[..], &part[..]].concat(),
-            4 => part.repeat(self.below(20)),
-            5 => Vec::new(),
-            6 => [&part[..], &b"\r\n\0 ,:;"[self.below(7)..][..1]].concat(),
-            // From here on another seed.
-            _ => {
-                let other = self.pick(seeds);
-                data.truncate(start);
-                other[self.place(other.len())..].to_vec()
-            }
-        };
-        let end = if self.below(2) == 0 { end.min(data.len()) } else { start };
-        data.splice(start..end, new);
-    }
+fn mutate(rng: &mut Rng, data: &mut Vec<u8>, seeds: &[Vec<u8>], words: &[Vec<u8>]) {
+    let start = place(rng, data.len());
+    let end = (start + rng.below(8)).min(data.len());
+    let part = data[start..end].to_vec();
+    let new = match rng.below(8) {
+        // Another byte, or a bit of it.
+        0 => vec![rng.below(256) as u8],
+        1 => part.iter().take(1).map(|byte| byte ^ 1 << rng.below(8)).collect(),
+        2 => rng.pick(words).clone(),
+        // Once more, a few times more, or not at all.
+        3 => [&part[..], &part[..]].concat(),
+        4 => part.repeat(rng.below(20)),
+        5 => Vec::new(),
+        6 => [&part[..], &b"\r\n\0 ,:;"[rng.below(7)..][..1]].concat(),
+        // From here on another seed.
+        _ => {
+            let other = rng.pick(seeds);
+            data.truncate(start);
+            other[place(rng, other.len())..].to_vec()
+        }
+    };
+    let end = if rng.below(2) == 0 { end.min(data.len()) } else { start };
+    data.splice(start..end, new);
 }

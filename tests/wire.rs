@@ -2,6 +2,8 @@
 //!
 //! The pages are golden: bytes, and the log that they must give. `tests/wire/README.md` says how to read them.
 
+#[path = "common/block.rs"]
+mod block;
 #[path = "properties/completions.rs"]
 #[allow(unreachable_pub, reason = "tests/properties.rs uses it as well")]
 mod completions;
@@ -397,7 +399,7 @@ fn parse_case(page: &str, text: &str) -> Case {
             text.split_once(&format!("```{kind}\n")).unwrap_or_else(|| panic!("{name}: no {kind}"));
         rest.split_once("```").unwrap_or_else(|| panic!("{name}: {kind} has no end")).0
     };
-    let (input, ends) = parse_input(block("http"));
+    let (input, ends) = block::input(block("http"));
     let mut case = Case {
         log: block("log").to_owned(),
         limits: Limits::DEFAULT,
@@ -442,63 +444,6 @@ fn set_limit(limits: &mut Limits, text: &str) {
         name => panic!("no limit is called {name}"),
     };
     *place = value.parse().expect("a number");
-}
-
-/// The bytes between the waits, and whether the input ends.
-fn parse_input(block: &str) -> (Vec<Vec<u8>>, bool) {
-    let mut parts = vec![Vec::new()];
-    for line in block.lines() {
-        let part = parts.last_mut().expect("a part");
-        match line {
-            "{EOF}" => {
-                parts.retain(|part| !part.is_empty());
-                return (parts, true);
-            }
-            "{pause}" => parts.push(Vec::new()),
-            // Markdown has no way to show a blank at the end of a line, and editors eat it: `\x20` stands for it.
-            line => match line.strip_suffix('\\').filter(|line| !line.ends_with('\\')) {
-                Some(line) => unescape(line, part),
-                None => {
-                    unescape(line, part);
-                    part.extend_from_slice(b"\r\n");
-                }
-            },
-        }
-    }
-    parts.retain(|part| !part.is_empty());
-    (parts, false)
-}
-
-fn unescape(line: &str, out: &mut Vec<u8>) {
-    let mut rest = line;
-    while let Some(first) = rest.chars().next() {
-        let repeat = rest.strip_prefix('{').and_then(|r| r.split_once('}'));
-        if let Some((count, text)) = repeat.and_then(|(inner, _)| inner.split_once(" x ")) {
-            let mut once = Vec::new();
-            unescape(text, &mut once);
-            out.extend(once.repeat(count.parse().expect("a count")));
-            rest = repeat.expect("a repeat").1;
-        } else if first == '\\' {
-            rest = escape(&rest[1..], out);
-        } else {
-            out.extend_from_slice(first.encode_utf8(&mut [0; 4]).as_bytes());
-            rest = &rest[first.len_utf8()..];
-        }
-    }
-}
-
-/// Reads what follows a backslash; returns the rest.
-fn escape<'t>(text: &'t str, out: &mut Vec<u8>) -> &'t str {
-    if let Some(hex) = text.strip_prefix('x') {
-        out.push(u8::from_str_radix(&hex[..2], 16).expect("two hex digits"));
-        return &hex[2..];
-    }
-    let (at, byte) = [('r', b'\r'), ('n', b'\n'), ('t', b'\t'), ('0', 0), ('\\', b'\\'), ('{', b'{')]
-        .into_iter()
-        .find(|(name, _)| text.starts_with(*name))
-        .unwrap_or_else(|| panic!("no escape: \\{text}"));
-    out.push(byte);
-    &text[at.len_utf8()..]
 }
 
 // What holds for every case.
