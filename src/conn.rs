@@ -178,15 +178,21 @@ impl Conn {
             // A peer that keeps its socket full must not keep the thread: two of them held up a third for
             // seconds. (Before the head is taken: whoever drops this future must not lose one.)
             self.take_turn().await;
-            match self.http.head(self.seat.server.limits()) {
+            // A match that awaits would keep the head's place in the memory of an idle connection.
+            let turn = match self.http.head(self.seat.server.limits()) {
                 Ok(Turn::Head(head)) => {
                     self.begin_exchange(&head);
                     return Ok(Some(head));
                 }
-                Ok(Turn::NeedMore) => self.read_head().await?,
-                Ok(Turn::End) => self.close().await,
+                Ok(Turn::NeedMore) => Ok(true),
+                Ok(Turn::End) => Ok(false),
+                Err(fault) => Err(fault),
+            };
+            match turn {
+                Ok(true) => self.read_head().await?,
+                Ok(false) => self.close().await,
                 Err(fault) => {
-                    self.fail(&Error::Fault(fault)).await;
+                    self.fail_aside(&Error::Fault(fault)).await;
                     return Err(fault.into());
                 }
             }
@@ -205,7 +211,7 @@ impl Conn {
             self.seat.release();
             self.kept = 0;
             if self.http.owes() {
-                self.fail(&Error::Misuse("the request was not answered")).await;
+                self.fail_aside(&Error::Misuse("the request was not answered")).await;
                 return Ok(());
             }
             if self.http.is_streaming() {
@@ -221,7 +227,7 @@ impl Conn {
         }
         match (self.seat.standing, self.life) {
             (Standing::Served, _) | (_, Life::Closing(_) | Life::Over) => {}
-            (Standing::Refused, _) => self.fail(&Error::Full).await,
+            (Standing::Refused, _) => self.fail_aside(&Error::Full).await,
             (Standing::Dropped, _) => self.life = Life::Over,
         }
         self.flush().await
@@ -258,7 +264,7 @@ impl Conn {
             }
             Read::Due if matches!(self.life, Life::Head(_)) && self.seat.server.stage() < Stage::Cut => {
                 let error = if self.starved { Error::Full } else { Error::Timeout(Phase::Head) };
-                self.fail(&error).await;
+                self.fail_aside(&error).await;
                 Err(error)
             }
             Read::Due if matches!(self.life, Life::Drain(_)) => {
@@ -430,6 +436,12 @@ impl Conn {
         if self.flush().await.is_ok() {
             self.close().await;
         }
+    }
+
+    /// As `fail`, but beside the future that waits for the next request: an idle connection takes the memory of the
+    /// largest part of that.
+    async fn fail_aside(&mut self, error: &Error) {
+        Box::pin(self.fail(error)).await;
     }
 
     /// What the peer is told of an error: all about its own faults, nothing about ours.

@@ -1,8 +1,6 @@
 //! [`Exchange`]: one request and the one answer that it is owed.
 
-use core::future::{Future, pending, poll_fn};
-use core::pin::pin;
-use std::task::Poll;
+use core::future::{Future, pending};
 use std::time::Duration;
 
 use crate::conn::Conn;
@@ -12,7 +10,7 @@ use crate::proto::body::Piece;
 use crate::proto::head::Head;
 use crate::proto::response::Response;
 use crate::server::Server;
-use crate::sweep::deadline;
+use crate::wait::{Wait, Waiting};
 use crate::writer::BodyWriter;
 
 /// One request. [`reply`](Exchange::reply), [`stream`](Exchange::stream) and `upgrade` consume it, so it is
@@ -42,45 +40,16 @@ use crate::writer::BodyWriter;
 #[derive(Debug)]
 pub struct Exchange<'c> {
     pub(crate) conn: &'c mut Conn,
-    pub(crate) head: Box<Head>,
+    /// `None` when it was given back.
+    head: Option<Box<Head>>,
 }
 
-/// How a wait ended.
-///
-/// # Examples
-///
-/// ```
-/// # use tidings::{Conn, Limits, Server, Wait};
-/// # smol::block_on(async {
-/// # let server = Server::new(Limits::DEFAULT);
-/// # let io = smol::io::AssertAsync::new(std::io::Cursor::new(
-/// #     b"GET / HTTP/1.1\r\nHost: h\r\n\r\n".to_vec()));
-/// # let mut conn = Conn::new(io, &server);
-/// # let mut ex = conn.next().await?.expect("a request");
-/// use std::{future::pending, time::Duration};
-///
-/// assert_eq!(ex.wait(async { 7 }, Duration::MAX).await?, Wait::Ready(7));
-/// // This client has ended its input.
-/// assert_eq!(ex.wait(pending::<()>(), Duration::MAX).await?, Wait::Left);
-/// # tidings::Result::Ok(()) }).unwrap();
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wait<T> {
-    /// What was waited for is there.
-    Ready(T),
-    /// The time is up.
-    Elapsed,
-    /// The peer sent a message; only a WebSocket says so, and its `recv` returns it at once.
-    Readable,
-    /// The peer has gone, or ended its input.
-    Left,
-    /// The server shuts down.
-    Shutdown,
-}
+/// What is shown in place of a head that was given back.
+static NO_HEAD: Head = Head::EMPTY;
 
 impl<'c> Exchange<'c> {
     pub(crate) fn new(conn: &'c mut Conn, head: Head) -> Exchange<'c> {
-        Exchange { conn, head: Box::new(head) }
+        Exchange { conn, head: Some(Box::new(head)) }
     }
 
     /// The request's head.
@@ -100,7 +69,7 @@ impl<'c> Exchange<'c> {
     /// # tidings::Result::Ok(()) }).unwrap();
     /// ```
     pub fn head(&self) -> &Head {
-        &self.head
+        self.head.as_deref().unwrap_or(&NO_HEAD)
     }
 
     /// The method, as it came.
@@ -124,7 +93,7 @@ impl<'c> Exchange<'c> {
     /// # tidings::Result::Ok(()) }).unwrap();
     /// ```
     pub fn method(&self) -> &str {
-        self.head.method()
+        self.head().method()
     }
 
     /// The path, percent-decoded.
@@ -144,7 +113,26 @@ impl<'c> Exchange<'c> {
     /// # tidings::Result::Ok(()) }).unwrap();
     /// ```
     pub fn path(&self) -> &str {
-        self.head.path()
+        self.head().path()
+    }
+
+    /// Gives the memory of the head back, which an answer that is held for long need not keep: [`head`](Self::head),
+    /// [`method`](Self::method) and [`path`](Self::path) are empty from now on.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use tidings::{Exchange, Response};
+    /// async fn app(mut ex: Exchange<'_>) -> tidings::Result<()> {
+    ///     let name = ex.head().query("name").unwrap_or_default().into_owned();
+    ///     ex.forget_head();
+    ///     ex.closed().await?;
+    ///     ex.reply(Response::text(format!("good bye, {name}"))).await
+    /// }
+    /// ```
+    pub fn forget_head(&mut self) {
+        self.head = None;
+        self.conn.kept = 0;
     }
 
     /// The server that the request came to.
@@ -237,7 +225,7 @@ impl<'c> Exchange<'c> {
     /// # tidings::Result::Ok(()) }).unwrap();
     /// ```
     pub async fn body(&mut self) -> Result<Vec<u8>> {
-        let (mut body, head) = (Vec::new(), self.head.len());
+        let (mut body, head) = (Vec::new(), self.head().len());
         while let Some(piece) = self.chunk().await? {
             body.reserve_exact(piece.len());
             body.extend_from_slice(piece);
@@ -325,7 +313,7 @@ impl<'c> Exchange<'c> {
         if !self.hold() {
             return Err(Error::Full);
         }
-        Ok(self.conn.wait(future, within).await)
+        Ok(Waiting::new(self.conn, future, within).await)
     }
 
     /// Waits until the peer has gone or ended its input, or the server shuts down.
@@ -413,33 +401,5 @@ impl<'c> Exchange<'c> {
         // From here on the head is not needed.
         conn.kept = 0;
         Ok(BodyWriter { conn })
-    }
-}
-
-impl Conn {
-    /// See [`Exchange::wait`].
-    pub(crate) async fn wait<F: Future>(&mut self, future: F, within: Duration) -> Wait<F::Output> {
-        let by = Some(deadline(within));
-        let mut future = pin!(future);
-        poll_fn(|cx| {
-            if let Poll::Ready(value) = future.as_mut().poll(cx) {
-                return Poll::Ready(Wait::Ready(value));
-            }
-            if self.http.has_ended() {
-                return Poll::Ready(Wait::Left);
-            }
-            while let Poll::Ready(read) = self.poll_fill(cx) {
-                if !matches!(read, Ok(n) if n > 0) {
-                    return Poll::Ready(Wait::Left);
-                }
-            }
-            let due = self.poll_due(cx, by);
-            match (self.is_draining(), due) {
-                (true, _) => Poll::Ready(Wait::Shutdown),
-                (false, Poll::Ready(())) => Poll::Ready(Wait::Elapsed),
-                (false, Poll::Pending) => Poll::Pending,
-            }
-        })
-        .await
     }
 }

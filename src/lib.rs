@@ -55,20 +55,22 @@ mod serve;
 mod server;
 mod sweep;
 pub mod transport;
+mod wait;
 mod writer;
 #[cfg(feature = "ws")]
 mod ws;
 
 pub use crate::conn::{Conn, Io};
 pub use crate::error::{Error, Phase, Result};
-pub use crate::exchange::{Exchange, Wait};
-pub use crate::hub::{Batch, Frame, Hub, HubStats, Id, Message, ParseIdError, Published, Subscription};
+pub use crate::exchange::Exchange;
+pub use crate::hub::{Batch, Frame, Hub, HubStats, Id, Message, Next, ParseIdError, Published, Subscription};
 pub use crate::limits::Limits;
 pub use crate::proto::Fault;
 pub use crate::proto::head::{Head, Version};
 pub use crate::proto::response::Response;
 pub use crate::proto::sse::Event;
 pub use crate::server::{Server, Stats};
+pub use crate::wait::Wait;
 pub use crate::writer::BodyWriter;
 #[cfg(feature = "ws")]
 pub use crate::ws::{Payload, WebSocket};

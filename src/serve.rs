@@ -109,7 +109,8 @@ async fn accept<'a>(
 /// Answers one connection's requests until there are no more.
 async fn converse(mut conn: Conn, handler: &impl AsyncFn(Exchange<'_>) -> Result<()>) {
     while let Ok(Some(exchange)) = conn.next().await {
-        let answered = AssertUnwindSafe(handler(exchange)).catch_unwind().await;
+        // Boxed, so that a connection between two requests does not take the room of the largest handler.
+        let answered = AssertUnwindSafe(Box::pin(handler(exchange))).catch_unwind().await;
         if let Err(error) = answered.unwrap_or_else(|_| Err(Error::other("the handler panicked"))) {
             conn.fail(&error).await;
             break;

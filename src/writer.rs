@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use crate::conn::Conn;
 use crate::error::{Error, Result};
-use crate::exchange::Wait;
 use crate::proto::sse::Event;
 use crate::server::Server;
+use crate::wait::{Wait, Waiting};
 
 /// A streamed answer: chunked for HTTP/1.1, until the close for HTTP/1.0, nothing for HEAD. One that is dropped
 /// without [`finish`](BodyWriter::finish) is cut off, and the client sees that it is not whole.
@@ -58,8 +58,31 @@ impl BodyWriter<'_> {
     /// # }
     /// ```
     pub async fn write(&mut self, data: &[u8]) -> Result<()> {
-        self.conn.http.write(data, &mut self.conn.out)?;
+        self.push(data)?;
         self.conn.flush().await
+    }
+
+    /// Adds a piece to what the next write or flush sends, so that several go out in one write. Nothing is sent
+    /// before, so whoever adds without end takes memory without end.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Misuse`] if a write has failed before.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # async fn app(ex: tidings::Exchange<'_>) -> tidings::Result<()> {
+    /// let mut stream = ex.stream(tidings::Response::new(200)).await?;
+    /// for line in ["a\n", "b\n", "c\n"] {
+    ///     stream.push(line.as_bytes())?;
+    /// }
+    /// stream.flush().await?;
+    /// stream.finish().await
+    /// # }
+    /// ```
+    pub fn push(&mut self, data: &[u8]) -> Result<()> {
+        self.conn.http.write(data, &mut self.conn.out)
     }
 
     /// Writes one event of an event stream.
@@ -186,11 +209,14 @@ impl BodyWriter<'_> {
     /// }
     /// ```
     pub async fn wait<F: Future>(&mut self, future: F, within: Duration) -> Result<Wait<F::Output>> {
-        self.conn.flush().await?;
+        if !self.conn.out.is_empty() {
+            // Boxed, since it is rare, and would lie in the memory of the wait.
+            Box::pin(self.conn.flush()).await?;
+        }
         if !self.hold() {
             return Err(Error::Full);
         }
-        Ok(self.conn.wait(future, within).await)
+        Ok(Waiting::new(self.conn, future, within).await)
     }
 
     /// Waits until the peer has gone or ended its input, or the server shuts down.

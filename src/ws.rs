@@ -16,12 +16,13 @@ use futures_lite::{Stream, future, ready};
 
 use crate::conn::Conn;
 use crate::error::{Error, Phase, Result};
-use crate::exchange::{Exchange, Wait};
+use crate::exchange::Exchange;
 use crate::limits::{Limits, STARVED, TURNS};
 use crate::proto::Fault;
 use crate::proto::ws::{Upgrade, is_upgrade, offered};
 use crate::server::Server;
 use crate::sweep::deadline;
+use crate::wait::Wait;
 
 /// Bytes that the engine reads at once. Its default of 128 KiB is allocated per socket, and zeroed per read.
 const ENGINE_READ: usize = 1024;
@@ -114,7 +115,7 @@ impl<'c> Exchange<'c> {
     /// }
     /// ```
     pub fn is_upgrade(&self) -> bool {
-        is_upgrade(&self.head)
+        is_upgrade(self.head())
     }
 
     /// Hands the connection over to WebSocket (RFC 6455, 4.2), with one of the subprotocols that the client
@@ -140,8 +141,8 @@ impl<'c> Exchange<'c> {
     /// }
     /// ```
     pub async fn upgrade(mut self, protocol: Option<&str>) -> Result<WebSocket<'c>> {
-        let upgrade = Upgrade::of(&self.head)?;
-        if protocol.is_some_and(|name| !offered(&self.head).unwrap_or_default().contains(&name)) {
+        let upgrade = Upgrade::of(self.head())?;
+        if protocol.is_some_and(|name| !offered(self.head()).unwrap_or_default().contains(&name)) {
             return Err(Error::Misuse("the subprotocol was not offered"));
         }
         if !self.hold() {

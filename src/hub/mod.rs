@@ -12,7 +12,8 @@ mod log;
 mod message;
 mod waiting;
 
-use core::future::poll_fn;
+use core::future::Future;
+use core::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -333,8 +334,9 @@ impl Subscription {
     /// assert_eq!(batch.messages[0].data(), "hello");
     /// # tidings::Result::Ok(()) }).unwrap();
     /// ```
-    pub async fn next(&mut self) -> Option<Batch> {
-        poll_fn(|cx| self.poll_next(cx)).await
+    #[allow(clippy::should_implement_trait, reason = "clippy knows no async iterators")]
+    pub fn next(&mut self) -> Next<'_> {
+        Next { news: self }
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Batch>> {
@@ -364,6 +366,27 @@ impl Subscription {
     /// ```
     pub fn cursor(&self) -> Id {
         self.reader.cursor()
+    }
+}
+
+/// The future of [`Subscription::next`].
+///
+/// # Examples
+///
+/// See [`Subscription::next`].
+#[derive(Debug)]
+#[must_use = "it does nothing unless it is awaited"]
+pub struct Next<'s> {
+    // A type of its own, since it lies in the future of every connection that waits: an `async fn` would be copied
+    // once for each function that hands it on.
+    news: &'s mut Subscription,
+}
+
+impl Future for Next<'_> {
+    type Output = Option<Batch>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Batch>> {
+        self.news.poll_next(cx)
     }
 }
 

@@ -110,7 +110,7 @@ fn blanks(bytes: &[u8]) -> usize {
 }
 
 impl Facts {
-    fn new(version: Version) -> Facts {
+    pub(super) const fn new(version: Version) -> Facts {
         let framing = Framing::None;
         Facts { version, host: false, framing, close: false, keep_alive: false, expects_continue: false }
     }

@@ -32,7 +32,7 @@ use crate::limits::Limits;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Head {
     /// The head as it came; everything below points into it.
-    bytes: Box<[u8]>,
+    bytes: Vec<u8>,
     /// Where the method stands.
     method: Range<usize>,
     /// Where the request-target stands.
@@ -44,7 +44,7 @@ pub struct Head {
     /// What the request line says, 1.x above 1.1 taken as 1.1.
     version: Version,
     /// Where the fields stand, in their order.
-    fields: Box<[Field]>,
+    fields: Vec<Field>,
     /// What the fields say about the connection and the body.
     facts: Facts,
 }
@@ -86,6 +86,18 @@ pub enum Version {
 }
 
 impl Head {
+    /// What an exchange shows that has given its head back.
+    pub(crate) const EMPTY: Head = Head {
+        bytes: Vec::new(),
+        method: 0..0,
+        target: 0..0,
+        path: Path::Here(0..0),
+        query: 0..0,
+        version: Version::Http11,
+        fields: Vec::new(),
+        facts: Facts::new(Version::Http11),
+    };
+
     /// Reads a head at the start of `input`; returns it with the number of bytes that it took.
     ///
     /// # Errors
@@ -126,7 +138,7 @@ impl Head {
     }
 
     fn new(window: &[u8], line: RequestLine, fields: Fields) -> (Head, usize) {
-        let bytes: Box<[u8]> = window[..fields.end].into();
+        let bytes = window[..fields.end].to_vec();
         let RequestLine { method, target, version, .. } = line;
         let (path, query) = uri::split_target(&bytes[method.clone()], &bytes[target.clone()]);
         let path = match uri::decode(ascii(path), false) {
@@ -136,10 +148,9 @@ impl Head {
             decoded => Path::Decoded(decoded.into()),
         };
         let query = if query.is_empty() { 0..0 } else { place(&bytes, query) };
-        let fields_at = fields.at.into();
-        let head =
-            Head { method, target, path, query, version, fields: fields_at, facts: fields.facts, bytes };
-        (head, fields.end)
+        let Fields { mut at, facts, end } = fields;
+        at.shrink_to_fit();
+        (Head { method, target, path, query, version, fields: at, facts, bytes }, end)
     }
 
     /// The method, as it came: methods are case-sensitive (RFC 9110, 9.1).

@@ -28,20 +28,22 @@ use crate::{Exchange, Hub, Result, Wait};
 pub async fn long_poll(mut ex: Exchange<'_>, hub: &Hub, topics: &[&str]) -> Result<()> {
     let (after, conditional) = poll_cursor(ex.head(), hub)?;
     let mut news = hub.subscribe(topics, after)?;
+    // The answers are boxed, for what waits takes the memory of its largest part.
     if let Some(batch) = news.try_next() {
-        return answer(ex, hub, news, batch, None).await;
+        return Box::pin(answer(ex, hub, news, batch, None)).await;
     }
     if !ex.hold() {
         let retry = ex.server().draw_retry();
-        return ex.reply(full(retry)).await;
+        return Box::pin(ex.reply(full(retry))).await;
     }
+    ex.forget_head();
     let patience = ex.server().limits().poll_wait;
     let reason = match ex.wait(news.next(), patience).await? {
-        Wait::Ready(Some(batch)) => return answer(ex, hub, news, batch, None).await,
+        Wait::Ready(Some(batch)) => return Box::pin(answer(ex, hub, news, batch, None)).await,
         Wait::Ready(None) => "closed",
         Wait::Shutdown => "shutdown",
         // Who has only ended its input still reads.
         Wait::Elapsed | Wait::Left | Wait::Readable => "timeout",
     };
-    nothing(ex, news.cursor(), conditional, Some(reason)).await
+    Box::pin(nothing(ex, news.cursor(), conditional, Some(reason))).await
 }

@@ -27,7 +27,7 @@ pub async fn poll(ex: Exchange<'_>, hub: &Hub, topics: &[&str]) -> Result<()> {
     let (after, conditional) = poll_cursor(ex.head(), hub)?;
     let mut news = hub.subscribe(topics, after.or(Some(Id::EARLIEST)))?;
     match news.try_next() {
-        Some(batch) => answer(ex, hub, news, batch, None).await,
+        Some(batch) => Box::pin(answer(ex, hub, news, batch, None)).await,
         None => nothing(ex, news.cursor(), conditional, None).await,
     }
 }

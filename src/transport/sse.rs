@@ -1,9 +1,12 @@
 //! Server-Sent Events: a stream that an EventSource reads (WHATWG HTML, 9.2).
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::{gap_json, message_json, stream_cursor};
-use crate::{Batch, BodyWriter, Error, Event, Exchange, Frame, Hub, Id, Published, Response, Result, Wait};
+use crate::{
+    Batch, BodyWriter, Error, Event, Exchange, Frame, Hub, Id, Published, Response, Result, Subscription,
+    Wait,
+};
 
 /// Streams what is published, each message as an event with its id. The first bytes are `retry:` and the cursor;
 /// a heartbeat comes every [`Limits::ping`](crate::Limits::ping) without a message, with the cursor if it moved.
@@ -29,58 +32,37 @@ use crate::{Batch, BodyWriter, Error, Event, Exchange, Frame, Hub, Id, Published
 ///     }
 /// }
 /// ```
-pub async fn sse(mut ex: Exchange<'_>, hub: &Hub, topics: &[&str]) -> Result<()> {
-    if hub.is_closed() {
-        return ex.reply(Response::new(204).header("Cache-Control", "no-store")).await;
-    }
-    let mut news = hub.subscribe(topics, stream_cursor(ex.head()))?;
-    let envelope = ex.head().query("envelope").as_deref() == Some("1");
-    let (head_only, held) = (ex.method() == "HEAD", ex.hold());
-    let retry = ex.server().draw_retry();
-    let heartbeat = ex.server().limits().ping;
-    let end =
-        ex.server().limits().stream_age.map(|age| Instant::now() + age.mul_f64(0.8 + 0.2 * fastrand::f64()));
-    let mut stream = ex.stream(head()).await?;
-    if head_only {
-        return stream.finish().await;
-    }
-    let mut batch = news.try_next();
-    let mut told = batch.as_ref().map_or(news.cursor(), |batch| batch.from);
-    let (first, cursor) = (Event::new().retry(retry.as_millis() as u64), told.to_string());
-    // With a gap to tell, the gap's event carries the cursor: who had it before would resume without hearing of it.
-    let mut bytes = match &batch {
-        Some(batch) if batch.gap => first.encode()?,
-        _ => first.id(&cursor).encode()?,
-    };
-    loop {
-        while let Some(new) = batch {
-            push_batch(&new, envelope, &mut bytes)?;
-            told = new.next;
-            stream.write(&bytes).await?;
-            bytes.clear();
-            batch = news.try_next();
-        }
-        stream.write(&bytes).await?;
-        // Give the memory back for the wait.
-        bytes = Vec::new();
-        if !held {
-            return last_word(stream, "full").await;
-        }
-        let left = end.map_or(Duration::MAX, |end| end.saturating_duration_since(Instant::now()));
-        batch = match stream.wait(news.next(), heartbeat.min(left)).await? {
-            Wait::Ready(Some(batch)) => Some(batch),
-            Wait::Ready(None) => return last_word(stream, "closed").await,
-            Wait::Shutdown => return last_word(stream, "shutdown").await,
-            Wait::Left => return Ok(()),
-            Wait::Elapsed if left <= heartbeat => return last_word(stream, "age").await,
-            Wait::Elapsed | Wait::Readable => {
-                bytes = beat(&mut told, news.cursor())?;
-                None
-            }
-        };
+pub async fn sse(ex: Exchange<'_>, hub: &Hub, topics: &[&str]) -> Result<()> {
+    // The beginning and the end are boxed: a stream takes the memory of its largest part for as long as it lives.
+    let Some(mut feed) = Box::pin(open(ex, hub, topics)).await? else { return Ok(()) };
+    match feed.follow().await? {
+        Some(reason) => Box::pin(last_word(feed.stream, reason)).await,
+        None => Ok(()),
     }
 }
 
+/// Begins the stream, unless the answer is complete without one.
+async fn open<'c>(mut ex: Exchange<'c>, hub: &Hub, topics: &[&str]) -> Result<Option<Feed<'c>>> {
+    if hub.is_closed() {
+        ex.reply(Response::new(204).header("Cache-Control", "no-store")).await?;
+        return Ok(None);
+    }
+    let news = hub.subscribe(topics, stream_cursor(ex.head()))?;
+    let envelope = ex.head().query("envelope").as_deref() == Some("1");
+    let (head_only, held) = (ex.method() == "HEAD", ex.hold());
+    let age = ex.server().limits().stream_age;
+    let end = age.map(|age| Instant::now() + age.mul_f64(0.8 + 0.2 * fastrand::f64()));
+    let (told, stream) = (news.cursor(), ex.stream(head()).await?);
+    if head_only {
+        stream.finish().await?;
+        return Ok(None);
+    }
+    let mut feed = Feed { stream, news, told, end, held, envelope };
+    feed.begin()?;
+    Ok(Some(feed))
+}
+
+/// The answer's head.
 fn head() -> Response {
     Response::new(200)
         .header("Content-Type", "text/event-stream")
@@ -90,31 +72,88 @@ fn head() -> Response {
         .header("X-Accel-Buffering", "no")
 }
 
-/// A heartbeat, with the cursor if it moved since it was last told.
-fn beat(told: &mut Id, cursor: Id) -> Result<Vec<u8>> {
-    if *told == cursor {
-        return Event::comment("").encode();
-    }
-    *told = cursor;
-    Event::new().id(&cursor.to_string()).encode()
+/// A stream under way.
+struct Feed<'c> {
+    stream: BodyWriter<'c>,
+    news: Subscription,
+    /// The cursor that the client has.
+    told: Id,
+    /// When the stream has lived long enough.
+    end: Option<Instant>,
+    /// It may wait for what is new.
+    held: bool,
+    /// The data is the JSON object that a WebSocket gets.
+    envelope: bool,
 }
 
-fn push_batch(batch: &Batch, envelope: bool, bytes: &mut Vec<u8>) -> Result<()> {
-    if batch.gap {
-        let (id, data) = (batch.from.to_string(), gap_json(batch));
-        bytes.extend_from_slice(&Event::data(&data).name("gap").id(&id).encode()?);
+impl Feed<'_> {
+    /// Puts down the first bytes: when to come back, and from where.
+    fn begin(&mut self) -> Result<()> {
+        let retry = self.stream.server().draw_retry().as_millis() as u64;
+        let (batch, first) = (self.news.try_next(), Event::new().retry(retry));
+        self.told = batch.as_ref().map_or(self.news.cursor(), |batch| batch.from);
+        match batch.as_ref().is_some_and(|batch| batch.gap) {
+            // The gap's event carries the cursor: who had it before would resume without hearing of the gap.
+            true => self.push(&first)?,
+            false => self.push(&first.id(&self.told.to_string()))?,
+        }
+        batch.map_or(Ok(()), |batch| self.push_batch(&batch))
     }
-    for message in &batch.messages {
-        if envelope {
-            let json = message.frame(Frame::Json, message_json);
-            bytes.extend_from_slice(&event(message, core::str::from_utf8(json).unwrap_or_default()));
-        } else {
-            bytes.extend_from_slice(message.frame(Frame::Sse, |message| event(message, message.data())));
+
+    /// Sends what comes, until the end; says why, unless the client has left.
+    async fn follow(&mut self) -> Result<Option<&'static str>> {
+        loop {
+            self.stream.flush().await?;
+            if !self.held {
+                match self.news.try_next() {
+                    Some(batch) => self.push_batch(&batch)?,
+                    None => return Ok(Some("full")),
+                }
+                continue;
+            }
+            let heartbeat = self.stream.server().limits().ping;
+            let left = self.end.map(|end| end.saturating_duration_since(Instant::now()));
+            match self.stream.wait(self.news.next(), left.unwrap_or(heartbeat).min(heartbeat)).await? {
+                Wait::Ready(Some(batch)) => self.push_batch(&batch)?,
+                Wait::Ready(None) => return Ok(Some("closed")),
+                Wait::Shutdown => return Ok(Some("shutdown")),
+                Wait::Left => return Ok(None),
+                Wait::Elapsed if self.end.is_some_and(|end| Instant::now() >= end) => return Ok(Some("age")),
+                Wait::Elapsed | Wait::Readable => self.push_heartbeat()?,
+            }
         }
     }
-    // A stream that is cut between two batches resumes behind this one, also where its last message is of a
-    // topic with ids below those of another.
-    Ok(())
+
+    /// The cursor if it moved since it was last told, else a comment.
+    fn push_heartbeat(&mut self) -> Result<()> {
+        let cursor = self.news.cursor();
+        if self.told == cursor {
+            return self.push(&Event::comment(""));
+        }
+        self.told = cursor;
+        self.push(&Event::new().id(&cursor.to_string()))
+    }
+
+    fn push_batch(&mut self, batch: &Batch) -> Result<()> {
+        self.told = batch.next;
+        if batch.gap {
+            let (id, data) = (batch.from.to_string(), gap_json(batch));
+            self.push(&Event::data(&data).name("gap").id(&id))?;
+        }
+        for message in &batch.messages {
+            if self.envelope {
+                let json = message.frame(Frame::Json, message_json);
+                self.stream.push(&event(message, core::str::from_utf8(json).unwrap_or_default()))?;
+            } else {
+                self.stream.push(message.frame(Frame::Sse, |message| event(message, message.data())))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, event: &Event<'_>) -> Result<()> {
+        self.stream.push(&event.encode()?)
+    }
 }
 
 fn event(message: &Published, data: &str) -> Vec<u8> {

@@ -1,0 +1,93 @@
+//! [`Wait`]: how a wait beside a held connection ended, and the future that waits.
+
+use core::future::Future;
+use core::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use pin_project_lite::pin_project;
+
+use crate::conn::Conn;
+use crate::sweep::deadline;
+
+/// How a wait ended.
+///
+/// # Examples
+///
+/// ```
+/// # use tidings::{Conn, Limits, Server, Wait};
+/// # smol::block_on(async {
+/// # let server = Server::new(Limits::DEFAULT);
+/// # let io = smol::io::AssertAsync::new(std::io::Cursor::new(
+/// #     b"GET / HTTP/1.1\r\nHost: h\r\n\r\n".to_vec()));
+/// # let mut conn = Conn::new(io, &server);
+/// # let mut ex = conn.next().await?.expect("a request");
+/// use std::{future::pending, time::Duration};
+///
+/// assert_eq!(ex.wait(async { 7 }, Duration::MAX).await?, Wait::Ready(7));
+/// // This client has ended its input.
+/// assert_eq!(ex.wait(pending::<()>(), Duration::MAX).await?, Wait::Left);
+/// # tidings::Result::Ok(()) }).unwrap();
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait<T> {
+    /// What was waited for is there.
+    Ready(T),
+    /// The time is up.
+    Elapsed,
+    /// The peer sent a message; only a WebSocket says so, and its `recv` returns it at once.
+    Readable,
+    /// The peer has gone, or ended its input.
+    Left,
+    /// The server shuts down.
+    Shutdown,
+}
+
+pin_project! {
+    /// Waits for a future, and watches the peer and the server meanwhile. Written by hand, since it lies in the
+    /// memory of every held connection: as an `async fn` it took three times as much.
+    pub(crate) struct Waiting<'c, F> {
+        conn: &'c mut Conn,
+        #[pin]
+        future: F,
+        by: Instant,
+    }
+}
+
+impl<'c, F> Waiting<'c, F> {
+    pub(crate) fn new(conn: &'c mut Conn, future: F, within: Duration) -> Waiting<'c, F> {
+        Waiting { conn, future, by: deadline(within) }
+    }
+}
+
+impl<F: Future> Future for Waiting<'_, F> {
+    type Output = Wait<F::Output>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Wait<F::Output>> {
+        let this = self.project();
+        match this.future.poll(cx) {
+            Poll::Ready(value) => Poll::Ready(Wait::Ready(value)),
+            Poll::Pending => this.conn.poll_event(cx, *this.by),
+        }
+    }
+}
+
+impl Conn {
+    /// What happens beside the future that is waited for.
+    fn poll_event<T>(&mut self, cx: &mut Context<'_>, by: Instant) -> Poll<Wait<T>> {
+        if self.http.has_ended() {
+            return Poll::Ready(Wait::Left);
+        }
+        while let Poll::Ready(read) = self.poll_fill(cx) {
+            if !matches!(read, Ok(n) if n > 0) {
+                return Poll::Ready(Wait::Left);
+            }
+        }
+        let due = self.poll_due(cx, Some(by));
+        match (self.is_draining(), due) {
+            (true, _) => Poll::Ready(Wait::Shutdown),
+            (false, Poll::Ready(())) => Poll::Ready(Wait::Elapsed),
+            (false, Poll::Pending) => Poll::Pending,
+        }
+    }
+}
