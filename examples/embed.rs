@@ -1,0 +1,118 @@
+//! A guest in a program that does something else: a device whose control loop reads sensors and switches a fan. The
+//! server runs on the same executor, in one thread, with little memory. Its page shows live gauges.
+//!
+//!     cargo run --release --example embed                       # --port N or PORT, --every SECONDS (default 1)
+//!     curl http://127.0.0.1:3000/readings                       # the newest of each sensor
+//!     curl -N 'http://127.0.0.1:3000/events?after=earliest'     # the same, and then each new one
+//!
+//! A reading has its sensor for a key, so the history keeps the newest of each, however often they come: who connects
+//! has all gauges at once, and who was away gets the newest, without a gap.
+
+use std::io::{self, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use smol::{Async, LocalExecutor, Timer};
+use tidings::{Exchange, Hub, Limits, Message, Response, Server, transport};
+
+const PAGE: &str = include_str!("pages/embed.html");
+
+/// What the device grants to clients.
+fn limits() -> Limits {
+    let mut limits = Limits::DEFAULT;
+    (limits.head, limits.headers, limits.body) = (4 * 1024, 32, 1024);
+    (limits.connections, limits.held, limits.buffered) = (16, 12, 16 * 1024);
+    (limits.topics, limits.history, limits.history_bytes) = (1, 16, 4 * 1024);
+    limits.message = 1024;
+    limits
+}
+
+async fn app(hub: &Hub, ex: Exchange<'_>) -> tidings::Result<()> {
+    match (ex.method(), ex.path()) {
+        ("GET" | "HEAD", "/") => ex.reply(Response::html(PAGE).header("Cache-Control", "no-store")).await,
+        ("GET" | "HEAD", "/readings") => transport::poll(ex, hub, &["readings"]).await,
+        ("GET" | "HEAD", "/events") => transport::sse(ex, hub, &["readings"]).await,
+        (_, "/" | "/readings" | "/events") => ex.reply(Response::new(405).header("Allow", "GET, HEAD")).await,
+        _ => ex.reply(Response::text("there is nothing here, see /\n").with_status(404)).await,
+    }
+}
+
+/// What the program is there for. To publish never waits, so no client can hold it up.
+async fn control(hub: &Hub, server: &Server, every: Duration) -> io::Result<()> {
+    let (mut time, mut temperature, mut fan) = (0.0_f64, 21.0, false);
+    loop {
+        // A device would read its sensors here; in ours the sun heats and the fan cools.
+        let sun = 50.0 + 50.0 * (time / 30.0).sin();
+        temperature += sun / 200.0 - if fan { 0.7 } else { 0.05 };
+        // Off at 22 °C, on at 25.
+        fan = temperature > if fan { 22.0 } else { 25.0 };
+        publish(hub, "Temperature", temperature, "°C", 40);
+        publish(hub, "Sun", sun, "%", 100);
+        publish(hub, "Fan", if fan { 900.0 } else { 0.0 }, "rpm", 1200);
+        publish(hub, "Clients", server.stats().held as f64, "", server.limits().held);
+        Timer::after(every).await;
+        time += 1.0;
+    }
+}
+
+fn publish(hub: &Hub, sensor: &str, value: f64, unit: &str, most: usize) {
+    let json = format!(r#"{{"sensor":"{sensor}","value":{value:.1},"unit":"{unit}","most":{most}}}"#);
+    if let Err(error) = hub.send(Message::new("readings", json).key(sensor)) {
+        // The device goes on without it.
+        log(format_args!("{sensor} is not published: {error}"));
+    }
+}
+
+/// Nobody may be reading it any more, which is no reason to stop.
+fn log(line: impl std::fmt::Display) {
+    let _ = writeln!(io::stdout(), "{line}");
+}
+
+fn run(port: u16, every: Duration) -> io::Result<()> {
+    let at = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let cannot = |error| io::Error::other(format!("cannot listen on {at}: {error}; try another --port"));
+    let listener = Async::<TcpListener>::bind(at).map_err(cannot)?;
+    let limits = limits();
+    let budget = limits.worst_case().div_ceil(1024);
+    log(format_args!(
+        "http://{}/\nat most {budget} KiB, whatever clients do",
+        listener.get_ref().local_addr()?
+    ));
+    let (server, hub) = (Server::new(limits.clone()), Hub::new(&limits));
+    let handler = async |ex: Exchange<'_>| app(&hub, ex).await;
+    let executor = LocalExecutor::new();
+    executor.spawn(server.serve(listener, &handler)).detach();
+    // `run` polls what it is given at each wake of any task, so it is given no more than a handle.
+    let control = executor.spawn(control(&hub, &server, every));
+    smol::block_on(executor.run(control))
+}
+
+/// The port, and the time between two readings.
+fn parse() -> Result<(u16, Duration), String> {
+    let port = std::env::var_os("PORT").filter(|port| !port.is_empty()).unwrap_or("3000".into());
+    let (mut port, mut every) = (port.to_string_lossy().into_owned(), "1".to_owned());
+    let mut args = std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned());
+    while let Some(arg) = args.next() {
+        match arg.as_str() {
+            "--port" => port = args.next().unwrap_or_default(),
+            "--every" => every = args.next().unwrap_or_default(),
+            _ => return Err(format!("'{arg}'? usage: embed [--port N] [--every SECONDS]")),
+        }
+    }
+    let port = port.parse().map_err(|_| format!("the port is a number from 0 to 65535, not '{port}'"))?;
+    let seconds = every.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    let every =
+        seconds.filter(|every| !every.is_zero()).ok_or(format!("--every takes seconds, not '{every}'"))?;
+    Ok((port, every))
+}
+
+fn main() -> ExitCode {
+    let (code, error) = match parse().map(|(port, every)| run(port, every)) {
+        Ok(Ok(())) => return ExitCode::SUCCESS,
+        Ok(Err(error)) => (1, error.to_string()),
+        Err(what) => (2, what),
+    };
+    let _ = writeln!(io::stderr(), "embed: {error}");
+    ExitCode::from(code)
+}
