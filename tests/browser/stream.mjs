@@ -1,0 +1,421 @@
+// What a person sees of examples/ai_stream.rs and examples/embed.rs in Chromium.
+//
+//     cargo build --release --examples
+//     npm ci --prefix tests/browser
+//     node tests/browser/stream.mjs target/release/examples
+
+import assert from "node:assert/strict";
+import { DOWN, check, end, example, report, startBrowser, startProgram, until } from "./harness.mjs";
+
+const start = (name, every, port = 0) => startProgram(example(name), ["--port", String(port), "--every", String(every)]);
+
+// What ai_stream says, as the page is to show it: the elements and their texts.
+const SHOWN = [
+  ["h3", "Piece by piece"],
+  ["p", "A model does not know its whole answer when it begins. So it streams: 一个字一个字地写出来 👩‍🚀🇨🇳."],
+  ["ol", "The server writes a piece as soon as it has one.|EventSource, or fetch with a reader, hands it to the page.|"
+    + "The page types it out, like this."],
+  ["pre", "source.onmessage = event => show(JSON.parse(event.data));"],
+  ["p", "Two things to keep in mind:"],
+  ["ul", "Pieces end anywhere: in a word, in a mark, between 你 and 好.|A model says what others taught it, "
+    + "<img src=x onerror=\"alert('so this')\"> or [that](javascript:alert('that')) too.\n"
+    + "So put in text, never HTML, and link with care."],
+];
+const LINK = "https://developer.mozilla.org/docs/Web/API/Node/textContent";
+const ELEMENTS = ["a", "code", "em", "h3", "li", "ol", "p", "pre", "strong", "ul"];
+
+const browser = await startBrowser();
+const asked = []; // method and path of each request
+browser.context.on("request", request => asked.push(`${request.method()} ${new URL(request.url()).pathname}`));
+const dialogs = [];
+async function open(port) {
+  const page = await browser.open(`http://127.0.0.1:${port}/`);
+  page.on("dialog", dialog => (dialogs.push(dialog.message()), dialog.dismiss()));
+  return page;
+}
+
+const newest = page => page.locator("article").first();
+const state = (page, text) => newest(page).locator(".state", { hasText: text }).waitFor();
+const text = page => newest(page).locator(".answer").evaluate(answer => answer.textContent);
+const button = (page, name) => page.getByRole("button", { name, exact: true });
+const box = page => page.getByLabel("Ask something");
+
+/** The elements of the newest answer and their texts, the items of a list with a bar between. */
+const shown = page => newest(page).locator(".answer").evaluate(answer => [...answer.children].map(block => [
+  block.localName,
+  block.localName.endsWith("l") ? [...block.children].map(item => item.textContent).join("|") : block.textContent,
+]));
+
+/** Nothing in the newest answer is more than text, but for these elements. */
+async function isSafe(page, links) {
+  const found = await newest(page).locator(".answer *").evaluateAll(all => all.map(element => [
+    element.localName, element.getAttributeNames().filter(name => !["href", "rel", "target"].includes(name)),
+    element.getAttribute("href"),
+  ]));
+  for (const [name, attributes] of found) {
+    assert(ELEMENTS.includes(name), name);
+    assert.deepEqual(attributes, [], name);
+  }
+  assert.deepEqual(found.map(([, , href]) => href).filter(href => href !== null), links);
+  assert.deepEqual(dialogs, []);
+}
+
+// ai_stream.
+
+let fast = await start("ai_stream", 0);
+let page;
+
+await check("an asked question is answered, and the typewriter ends with the right text", async () => {
+  page = await open(fast.port);
+  await box(page).fill("Why?");
+  await box(page).press("Enter");
+  await state(page, "done");
+  assert.deepEqual(await shown(page), [["p", "You ask: Why?"], ...SHOWN]);
+  assert.equal(await newest(page).getByRole("heading", { level: 2 }).textContent(), "Why?");
+  assert.equal(await newest(page).getAttribute("aria-busy"), "false");
+  assert.equal(await box(page).inputValue(), "");
+  await isSafe(page, [LINK]);
+});
+
+await check("the played stream ends with the same text, and is closed", async () => {
+  await page.evaluate(() => {
+    globalThis.sources = [];
+    globalThis.EventSource = class extends EventSource {
+      constructor(url) { sources.push(super(url)); }
+    };
+  });
+  await button(page, "Play /sse").click();
+  await state(page, "done");
+  assert.deepEqual(await shown(page), SHOWN);
+  await isSafe(page, [LINK]);
+  assert.deepEqual(await page.evaluate(() => sources.map(source => source.readyState)), [2]);
+  assert(await button(page, "Stop").isDisabled());
+});
+
+await check("who wants less motion has each piece at once", async () => {
+  await page.emulateMedia({ reducedMotion: "reduce" });
+  await button(page, "Play /sse").click();
+  await state(page, "done");
+  assert.deepEqual(await shown(page), SHOWN);
+});
+
+await check("a hostile question is text, and its links go nowhere", async () => {
+  for (const hostile of [
+    "<img src=x onerror=alert(1)>", "<script>alert(1)</script>", "</p></main><iframe srcdoc='<script>alert(1)</script>'>",
+    "[x](javascript:alert(1))", "[x](JaVaScRiPt:alert(1))", "[x](data:text/html,<script>alert(1)</script>)",
+    "[x](\u0001javascript:alert(1))", "[x](vbscript:x)", "[x](file:///etc/passwd)", "[x](/chat)", "[x](//elsewhere.invalid/)",
+    "**<b onclick=alert(1)>**", "`<u>`", "*<s>*", "&lt;img src=x onerror=alert(1)&gt;",
+  ]) {
+    await box(page).fill(hostile);
+    await box(page).press("Enter");
+    await state(page, "done");
+    const plain = hostile.replace(/^(\*\*|`|\*)(.*)\1$/, "$2");
+    assert.deepEqual((await shown(page))[0], ["p", `You ask: ${plain}`]);
+    await isSafe(page, [LINK]);
+  }
+  await newest(page).locator(".answer").getByText("[that](javascript").click();
+  await isSafe(page, [LINK]);
+});
+
+await check("a link is http or https, opens elsewhere and tells nothing; an image is not asked for", async () => {
+  for (const [question, href] of [
+    ["[a](http://elsewhere.invalid/x?y=1&z=(2))", "http://elsewhere.invalid/x?y=1&z=(2)"],
+    [`[b](https://elsewhere.invalid/"onclick="alert(1))`, "https://elsewhere.invalid/%22onclick=%22alert(1)"],
+    ["![c](https://elsewhere.invalid/c.png)", "https://elsewhere.invalid/c.png"],
+  ]) {
+    await box(page).fill(question);
+    await box(page).press("Enter");
+    await state(page, "done");
+    await isSafe(page, [href, LINK]);
+    const link = newest(page).getByRole("link").first();
+    assert.deepEqual([await link.getAttribute("rel"), await link.getAttribute("target")], ["noopener noreferrer", "_blank"]);
+  }
+});
+
+await check("the page's own policy refuses HTML from text", async () => {
+  browser.tolerated = /TrustedHTML|Content Security Policy|trusted-types/i;
+  const refused = await page.evaluate(() => {
+    try { document.createElement("div").innerHTML = "<b>"; return "taken"; } catch (error) { return error.name; }
+  });
+  assert.equal(refused, "TypeError");
+  browser.tolerated = null;
+});
+
+await check("text that would take a careless pattern long does not", async () => {
+  for (const many of ["[", "*", "**", "`", "[a](", "[a](((", "**a"]) {
+    const took = await page.evaluate(text => {
+      const start = performance.now();
+      inline(text);
+      return performance.now() - start;
+    }, many.repeat(16_000 / many.length));
+    assert(took < 2000, `${many}: ${took} ms`);
+  }
+});
+
+await check("an answer is cut at any place, and ends the same", async () => {
+  const whole = "a **b** `c`\n```\n<d>\n```\n1. e\n2. *f*\n\n- g\n- [h](https://h.invalid/)\n# i\nj\n";
+  const looks = await page.evaluate(whole => [1, 2, 3, 5, 7, whole.length].map(length => {
+    const answer = new Answer("cut", () => {});
+    for (let at = 0; at < whole.length; at += length) {
+      answer.text = whole.slice(0, at + length);
+      answer.show();
+    }
+    return answer.body.innerHTML;
+  }), whole);
+  assert.equal(new Set(looks).size, 1, looks.join("\n"));
+  assert.equal(looks[0], "<p>a <strong>b</strong> <code>c</code></p><pre><code>&lt;d&gt;</code></pre>"
+    + "<ol><li>e</li><li><em>f</em></li></ol><ul><li>g</li><li><a href=\"https://h.invalid/\" "
+    + "rel=\"noopener noreferrer\" target=\"_blank\">h</a></li></ul><h3>i</h3><p>j</p>");
+  await page.reload();
+});
+
+await check("what the server refuses is shown with its reason", async () => {
+  browser.tolerated = /status of 400/;
+  await page.evaluate(() => ask("  "));
+  await state(page, "the body is to be");
+  browser.tolerated = null;
+});
+
+await check("at most 20 answers stay", async () => {
+  await page.evaluate(() => { for (let n = 0; n < 30; n++) new Answer(`made up ${n}`, () => {}); });
+  assert.equal(await page.locator("article").count(), 20);
+  await page.reload();
+});
+
+await page.emulateMedia({ reducedMotion: null });
+
+// The tutorials' own clients, word for word.
+
+/** What the tutorials' reader gathers from /chat. */
+const READER = async url => {
+  let text = "";
+  const response = await fetch(url, {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify({ content: "Hello" }),
+  });
+  const reader = response.body.getReader();
+  const decoder = new TextDecoder("utf-8");
+  while (true) {
+    const { done, value } = await reader.read();
+    if (done) break;
+    text += decoder.decode(value);
+  }
+  return text;
+};
+
+await check("a tutorial's fetch with getReader reads the answer, from another origin too", async () => {
+  const here = await page.evaluate(READER, "/chat");
+  assert(here.startsWith("You ask: Hello\n\n# Piece by piece\n\nA model"), here);
+  assert(here.endsWith(" with care.\n"), here);
+  // A page of another origin without a policy of its own.
+  const other = await startProgram(example("threads"), ["--port", "0", "--threads", "1"]);
+  browser.tolerated = /status of 404/; // it has no icon
+  const elsewhere = await open(other.port);
+  const from = asked.length;
+  assert.equal(await elsewhere.evaluate(READER, `http://127.0.0.1:${fast.port}/chat`), here);
+  assert(asked.slice(from).includes("POST /chat"), asked.slice(from).join(" "));
+  await elsewhere.close();
+  browser.tolerated = null;
+  await end(other, "SIGKILL");
+});
+
+await check("a tutorial's EventSource has the text once, comes back once, and is told to stay away", async () => {
+  await page.bringToFront();
+  const before = asked.filter(what => what === "GET /sse").length;
+  await page.evaluate(() => {
+    globalThis.gathered = "";
+    const eventSource = (globalThis.eventSource = new EventSource("/sse"));
+    eventSource.onmessage = event => {
+      gathered += JSON.parse(event.data);
+    };
+    eventSource.onerror = () => {
+      globalThis.failed = true;
+    };
+  });
+  await until(async () => assert.equal(await page.evaluate(() => eventSource.readyState), 2));
+  const gathered = await page.evaluate(() => gathered);
+  assert(gathered.startsWith("# Piece by piece\n\nA model") && gathered.endsWith(" with care.\n"), gathered);
+  assert.equal(gathered.split("Piece by piece").length, 2);
+  assert.equal(asked.filter(what => what === "GET /sse").length, before + 2);
+});
+
+// A stream that takes its time.
+
+const slow = await start("ai_stream", 0.5);
+let slowPage;
+
+await check("the text grows while it is written", async () => {
+  slowPage = await open(slow.port);
+  await button(slowPage, "Ask").click();
+  await state(slowPage, "writing");
+  assert.equal(await newest(slowPage).getAttribute("aria-busy"), "true");
+  const lengths = new Set();
+  await until(async () => assert(lengths.add((await text(slowPage)).length).size > 5));
+  assert.deepEqual([...lengths], [...lengths].sort((one, other) => one - other));
+});
+
+await check("the stop button aborts, by keyboard, and the server stops as well", async () => {
+  const log = slow.said.length;
+  await button(slowPage, "Stop").focus();
+  await slowPage.keyboard.press("Space");
+  await state(slowPage, "stopped");
+  const frozen = await text(slowPage);
+  assert(frozen.startsWith("You ask: Why"), frozen);
+  await until(() => assert.match(slow.said.slice(log), /\/chat: the client left after \d+ of \d+ pieces/));
+  assert.equal(await text(slowPage), frozen);
+  assert.equal(await slowPage.evaluate(() => document.activeElement.id), "text");
+});
+
+await check("a new question stops the one before, and a stopped stream does not come back", async () => {
+  await button(slowPage, "Play /sse").click();
+  await state(slowPage, "writing");
+  await box(slowPage).fill("Another?");
+  await box(slowPage).press("Enter");
+  await state(slowPage, "writing");
+  const states = await slowPage.locator("article .state").allTextContents();
+  assert.deepEqual(states, ["writing", "stopped", "stopped"]);
+  assert.equal(await slowPage.evaluate(() => performance.getEntriesByType("resource")
+    .filter(entry => entry.name.endsWith("/sse")).length), 1);
+});
+
+await check("leaving the page aborts", async () => {
+  const log = slow.said.length;
+  await slowPage.close();
+  await until(() => assert.match(slow.said.slice(log), /the client left/));
+});
+
+await check("a played stream that is cut off goes on after a restart, with nothing lost and nothing twice", async () => {
+  await end(fast, "SIGKILL");
+  fast = await start("ai_stream", 0.2, fast.port);
+  await page.bringToFront();
+  await button(page, "Play /sse").click();
+  await until(async () => assert((await shown(page)).length > 1));
+  browser.tolerated = DOWN;
+  await end(fast, "SIGKILL");
+  await state(page, "reconnecting");
+  fast = await start("ai_stream", 0.2, fast.port);
+  await state(page, "done");
+  browser.tolerated = null;
+  assert.deepEqual(await shown(page), SHOWN);
+});
+
+await check("an answer that is cut off says so, and so does a server that is not there", async () => {
+  await button(page, "Ask").click();
+  await until(async () => assert((await text(page)).length > 3));
+  browser.tolerated = DOWN;
+  await end(fast, "SIGKILL");
+  await state(page, "cut off: the connection is lost");
+  assert((await text(page)).startsWith("You ask"));
+  await button(page, "Ask").click();
+  await state(page, "the server does not answer");
+  assert.equal(await newest(page).getAttribute("class"), "bad");
+  browser.tolerated = null;
+  fast = await start("ai_stream", 0, fast.port);
+});
+
+/** No page scrolls sideways, and dark is not light. */
+async function fits(page) {
+  const colours = [];
+  for (const colorScheme of ["light", "dark"]) {
+    await page.emulateMedia({ colorScheme });
+    for (const width of [320, 390, 800, 1400]) {
+      await page.setViewportSize({ width, height: 800 });
+      const [scroll, client] = await page.evaluate(() =>
+        [document.documentElement.scrollWidth, document.documentElement.clientWidth]);
+      assert(scroll <= client, `${width} wide: ${scroll} > ${client}`);
+    }
+    colours.push(await page.evaluate(() => getComputedStyle(document.body).backgroundColor));
+  }
+  assert.notEqual(colours[0], colours[1]);
+  await page.emulateMedia({ colorScheme: null });
+}
+
+await check("it fits a phone, also with a long word, and follows light and dark", async () => {
+  await box(page).fill(`${"long".repeat(100)} \`${"code".repeat(90)}\``);
+  await box(page).press("Enter");
+  await state(page, "done");
+  await fits(page);
+});
+
+await check("it can be used by keyboard, and names what is reached", async () => {
+  await box(page).focus();
+  const reached = [];
+  for (let n = 0; n < 3; n++) {
+    await page.keyboard.press("Tab");
+    reached.push(await page.evaluate(() => document.activeElement.textContent));
+  }
+  assert.deepEqual(reached, ["Ask", "Play /sse", "link"]);
+  await page.close();
+});
+
+// embed.
+
+let device = await start("embed", 0.05);
+let gauges;
+const meters = () => gauges.getByRole("meter");
+const value = async name => Number(await gauges.getByRole("meter", { name }).getAttribute("aria-valuenow"));
+const live = name => until(async () => assert.equal(await gauges.locator(".state").textContent(), name));
+
+/** The readings go on. */
+async function goesOn() {
+  const seen = new Set();
+  await until(async () => assert(seen.add(await value("Sun")).size > 2));
+}
+
+await check("each sensor has a gauge, which shows what was read", async () => {
+  gauges = await open(device.port);
+  await live("live");
+  await until(async () => assert.equal(await meters().count(), 4));
+  const names = await gauges.getByRole("heading", { level: 2 }).allTextContents();
+  assert.deepEqual(names.toSorted(), ["Clients", "Fan", "Sun", "Temperature"]);
+  await goesOn();
+  await until(async () => assert.equal(await value("Clients"), 1));
+  const temperature = await gauges.getByRole("meter", { name: "Temperature" }).textContent();
+  assert.match(temperature, /^\d+(\.\d)? °C$/);
+});
+
+await check("the gauges fit a phone, and follow light and dark", async () => {
+  await fits(gauges);
+  await gauges.setViewportSize({ width: 900, height: 700 });
+});
+
+await check("the device may be killed and started again", async () => {
+  browser.tolerated = DOWN;
+  await end(device, "SIGKILL");
+  await live("reconnecting");
+  device = await start("embed", 0.05, device.port);
+  await live("live");
+  browser.tolerated = null;
+  await goesOn();
+  assert.equal(await meters().count(), 4);
+});
+
+await check("a device that has no room is asked again later", async () => {
+  await gauges.route("**/events*", route => route.fulfill({ status: 503 }));
+  browser.tolerated = /status of 503/;
+  await gauges.evaluate(() => { disconnect(); look(); });
+  await live("reconnecting");
+  await until(async () => assert.equal(await gauges.evaluate(() => source.readyState), 2));
+  await gauges.unroute("**/events*");
+  await live("live");
+  browser.tolerated = null;
+  await goesOn();
+});
+
+await check("a tab that nobody looks at has no connection, and goes on when it is looked at", async () => {
+  const other = await browser.context.newPage();
+  await other.goto("about:blank");
+  await other.bringToFront();
+  await live("paused");
+  await gauges.bringToFront();
+  await live("live");
+  await goesOn();
+  await other.close();
+});
+
+await check("nothing was asked of another host", () => assert.deepEqual(browser.elsewhere, []));
+await check("no dialog came up", () => assert.deepEqual(dialogs, []));
+await check("the console said nothing else", () => assert.deepEqual(browser.errors, []));
+
+report();
