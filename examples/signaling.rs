@@ -1,0 +1,258 @@
+//! Signaling for WebRTC: two browsers meet in a room, the server passes on their offers, answers and ICE candidates,
+//! and then they talk to each other directly.
+//!
+//!     cargo run --example signaling                  # then open http://127.0.0.1:3000/ in two tabs, and join
+//!     cargo run --example signaling -- --port 8080   # or PORT=8080
+//!     curl -i http://127.0.0.1:3000/                 # the page
+//!     npx wscat -c ws://127.0.0.1:3000/              # and then {"type":"join","room":"kitchen"}
+//!
+//! | a client sends | | gets |
+//! | --- | --- | --- |
+//! | `{"type":"join","room":ROOM}` | it | `{"type":"joined","room":ROOM,"you":PEER,"peers":[PEER]}` |
+//! | | the other | `{"type":"peer-joined","peer":PEER}` |
+//! | `{"type":"offer","to":PEER,"sdp":TEXT}` | that peer | the same, with `from` for `to` |
+//! | `{"type":"answer","to":PEER,"sdp":TEXT}` | that peer | the same, with `from` for `to` |
+//! | `{"type":"candidate","to":PEER,"candidate":ANY}` | that peer | the same, with `from` for `to` |
+//! | its close | the other | `{"type":"peer-left","peer":PEER}` |
+//! | anything else | it | `{"type":"error","reason":TEXT}`, and may go on; so if a room is full |
+//!
+//! Binary is closed with 1003, more than 32 KiB with 1009. A room is a topic, and the event name of a message says for
+//! whom it is. This is longer than the other examples, since each thing that a client can do wrong has its answer.
+//!
+//! The page names no STUN or TURN server: the two must reach each other without, as on one machine or in one network.
+//! Any page of any site may connect; where that is not fine, look at the request's `Origin` before `upgrade`.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::io::{self, Write};
+use std::net::TcpListener;
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+use smol::Async;
+use tidings::{Exchange, Hub, Limits, Message, Payload, Response, Server, Subscription, Wait, WebSocket};
+
+const PAGE: &str = include_str!("pages/signaling.html");
+const USAGE: &str = "usage: signaling [--port N]
+
+  --port N   the port, 0 for any that is free (default: the variable PORT, else 3000)";
+/// How many rooms there may be at once.
+const ROOMS: usize = 64;
+/// How many peers there may be in a room.
+const SEATS: usize = 2;
+/// How many bytes a room's name may have.
+const NAME: usize = 64;
+
+/// A message, as JSON objects go.
+type Object = Map<String, Value>;
+/// Why one is refused, told to its sender.
+type Refusal = String;
+
+struct Rooms {
+    hub: Hub,
+    /// Who is in each room. A room without peers is gone.
+    peers: RefCell<HashMap<String, Vec<String>>>,
+    /// How many peers there ever were.
+    count: Cell<u64>,
+}
+
+/// A peer's place in a room, which it leaves when this is dropped, however its connection ends.
+struct Seat<'r> {
+    rooms: &'r Rooms,
+    room: String,
+    me: String,
+    news: Subscription,
+}
+
+impl Rooms {
+    async fn app(&self, ex: Exchange<'_>) -> tidings::Result<()> {
+        match (ex.method(), ex.path()) {
+            (_, "/") if ex.is_upgrade() => self.converse(ex).await,
+            ("GET" | "HEAD", "/") => ex.reply(Response::html(PAGE).header("Cache-Control", "no-store")).await,
+            (_, "/") => ex.reply(Response::new(405).header("Allow", "GET, HEAD")).await,
+            _ => ex.reply(Response::text("there is nothing here, see /\n").with_status(404)).await,
+        }
+    }
+
+    async fn converse(&self, ex: Exchange<'_>) -> tidings::Result<()> {
+        let mut socket = ex.upgrade(None).await?;
+        let mut seat = loop {
+            let Some(message) = receive(&mut socket).await? else { return Ok(()) };
+            match parse(&message).and_then(|message| self.join(&message)) {
+                Ok(seat) => break seat,
+                Err(reason) => refuse(&mut socket, &reason).await?,
+            }
+        };
+        socket.send(seat.joined()).await?;
+        loop {
+            match socket.wait(seat.news.next(), Duration::MAX).await? {
+                Wait::Ready(Some(batch)) => {
+                    if batch.gap {
+                        refuse(&mut socket, "messages may be missing: this connection is too slow").await?;
+                    }
+                    for message in batch.messages.iter().filter(|m| m.event() == Some(&seat.me)) {
+                        socket.send(message.data()).await?;
+                    }
+                }
+                Wait::Readable => {
+                    let Some(message) = receive(&mut socket).await? else { return Ok(()) };
+                    if let Err(reason) = parse(&message).and_then(|message| seat.pass_on(message)) {
+                        refuse(&mut socket, &reason).await?;
+                    }
+                }
+                Wait::Left => return Ok(()),
+                _ => return socket.close(1001, "the server stops").await,
+            }
+        }
+    }
+
+    fn join(&self, message: &Object) -> Result<Seat<'_>, Refusal> {
+        if text(message, "type")? != "join" {
+            return Err("join a room first".into());
+        }
+        let room = text(message, "room")?;
+        if room.is_empty() || room.len() > NAME {
+            return Err(format!("the name of a room has 1 to {NAME} bytes"));
+        }
+        match (self.peers(room).len(), self.peers.borrow().len()) {
+            (SEATS.., _) => return Err(format!("the room is full: it has {SEATS} places")),
+            (0, ROOMS..) => return Err(format!("all {ROOMS} rooms are taken, try later")),
+            _ => {}
+        }
+        let news = self.hub.subscribe(&[room], None).map_err(|error| error.to_string())?;
+        self.count.set(self.count.get() + 1);
+        let me = format!("peer-{}", self.count.get());
+        self.peers.borrow_mut().entry(room.to_owned()).or_default().push(me.clone());
+        let seat = Seat { rooms: self, room: room.to_owned(), me, news };
+        seat.tell_others("peer-joined")?;
+        Ok(seat)
+    }
+
+    /// Who is in a room.
+    fn peers(&self, room: &str) -> Vec<String> {
+        self.peers.borrow().get(room).cloned().unwrap_or_default()
+    }
+}
+
+impl Seat<'_> {
+    fn joined(&self) -> String {
+        json!({"type": "joined", "room": self.room, "you": self.me, "peers": self.others()}).to_string()
+    }
+
+    /// Who else is in the room.
+    fn others(&self) -> Vec<String> {
+        self.rooms.peers(&self.room).into_iter().filter(|peer| *peer != self.me).collect()
+    }
+
+    fn pass_on(&self, mut message: Object) -> Result<(), Refusal> {
+        match text(&message, "type")? {
+            "offer" | "answer" => drop(text(&message, "sdp")?),
+            "candidate" if message.contains_key("candidate") => {}
+            "candidate" => return Err("'candidate' is missing".into()),
+            "join" => return Err(format!("you are in the room '{}' already", self.room)),
+            other => return Err(format!("unknown type '{other:.40}'")),
+        }
+        let to = text(&message, "to")?.to_owned();
+        if !self.others().contains(&to) {
+            return Err(format!("there is no peer '{to:.40}' in this room"));
+        }
+        message.remove("to");
+        message.insert("from".into(), self.me.as_str().into());
+        self.tell(&to, Value::Object(message))
+    }
+
+    fn tell_others(&self, what: &str) -> Result<(), Refusal> {
+        self.others().iter().try_for_each(|peer| self.tell(peer, json!({"type": what, "peer": self.me})))
+    }
+
+    fn tell(&self, peer: &str, message: Value) -> Result<(), Refusal> {
+        let message = Message::new(&self.room, message.to_string()).event(peer);
+        self.rooms.hub.send(message).map_err(|error| error.to_string())?;
+        Ok(())
+    }
+}
+
+impl Drop for Seat<'_> {
+    fn drop(&mut self) {
+        // It fails only once the hub is closed, and then all are told of that.
+        let _ = self.tell_others("peer-left");
+        let mut rooms = self.rooms.peers.borrow_mut();
+        if let Some(peers) = rooms.get_mut(&self.room) {
+            peers.retain(|peer| *peer != self.me);
+        }
+        rooms.retain(|_, peers| !peers.is_empty());
+    }
+}
+
+/// The next message, or `None` when there will be none.
+async fn receive(socket: &mut WebSocket<'_>) -> tidings::Result<Option<String>> {
+    match socket.recv().await? {
+        Some(Payload::Text(message)) => Ok(Some(message)),
+        Some(Payload::Binary(_)) => socket.close(1003, "only text is understood here").await.map(|()| None),
+        None => Ok(None),
+    }
+}
+
+async fn refuse(socket: &mut WebSocket<'_>, reason: &str) -> tidings::Result<()> {
+    socket.send(json!({"type": "error", "reason": reason}).to_string()).await
+}
+
+fn parse(message: &str) -> Result<Object, Refusal> {
+    serde_json::from_str(message).map_err(|error| {
+        let lines_before = message.split_inclusive('\n').take(error.line().saturating_sub(1));
+        let byte = lines_before.map(str::len).sum::<usize>() + error.column();
+        format!("no JSON object, at byte {byte}: {error}")
+    })
+}
+
+/// A field that has to be there.
+fn text<'m>(message: &'m Object, name: &str) -> Result<&'m str, Refusal> {
+    message.get(name).and_then(Value::as_str).ok_or(format!("'{name}' is missing, or is no text"))
+}
+
+async fn run(port: u16) -> io::Result<()> {
+    let cannot =
+        |error| io::Error::other(format!("cannot listen on port {port}: {error}; try another --port"));
+    let listener = Async::<TcpListener>::bind(([127, 0, 0, 1], port)).map_err(cannot)?;
+    let mut limits = Limits::DEFAULT;
+    // An offer with voice and picture has some 8 KiB, one with a screen beside them more; and a hub takes messages of
+    // up to a quarter of what it keeps.
+    (limits.message, limits.history_bytes) = (32 * 1024, 256 * 1024);
+    // A topic is there while it has a reader or a message is kept in it, also of a room that is gone. A message has at
+    // least 32 bytes, so that there is always a topic for a new room.
+    limits.topics = ROOMS + limits.history_bytes / 32;
+    let rooms = Rooms { hub: Hub::new(&limits), peers: RefCell::default(), count: Cell::new(0) };
+    // Nobody may be reading it any more, which is no reason to stop.
+    let _ = writeln!(io::stdout(), "http://{}/", listener.get_ref().local_addr()?);
+    Server::new(limits).serve(listener, &async |ex: Exchange<'_>| rooms.app(ex).await).await
+}
+
+/// The port of `--port N`, else of the environment variable PORT, else 3000.
+fn port() -> Result<u16, String> {
+    let port = std::env::var_os("PORT").filter(|port| !port.is_empty());
+    let mut port = port.unwrap_or("3000".into());
+    let mut args = std::env::args_os().skip(1);
+    while let Some(arg) = args.next() {
+        match arg.to_str() {
+            Some("--port") => port = args.next().unwrap_or_default(),
+            Some("--help") => end(0, USAGE),
+            _ => return Err(format!("what is {arg:?}?\n{USAGE}")),
+        }
+    }
+    let number = port.to_str().and_then(|port| port.parse().ok());
+    number.ok_or(format!("--port or PORT takes a number from 0 to 65535, not {port:?}"))
+}
+
+fn end(status: i32, what: &str) -> ! {
+    // Nobody may be reading it any more, which is no reason to panic.
+    let _ = match status {
+        0 => writeln!(io::stdout(), "{what}"),
+        _ => writeln!(io::stderr(), "signaling: {what}"),
+    };
+    std::process::exit(status)
+}
+
+fn main() {
+    let port = port().unwrap_or_else(|what| end(2, &what));
+    smol::block_on(run(port)).unwrap_or_else(|error| end(1, &error.to_string()));
+}
