@@ -172,7 +172,7 @@ export async function startBrowser(...flags) {
     },
   };
   function see(url) {
-    if (/^(https?|wss?):/.test(url) && new URL(url).hostname !== "127.0.0.1") watched.elsewhere.push(url);
+    if (/^(https?|wss?):/.test(url) && !/^(127\.0\.0\.1|localhost)$/.test(new URL(url).hostname)) watched.elsewhere.push(url);
   }
   context.on("request", asked => see(asked.url()));
   return watched;
