@@ -46,6 +46,37 @@ pub trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Io for T {}
 
+/// A stream as the connection sees it. A trait of its own beside [`Io`], which all streams have without knowing.
+pub(crate) trait Stream: Io {
+    /// The peer's next bytes may be there already: they are to be tried for before they are waited for.
+    fn expect(&mut self) {}
+}
+
+/// A stream that was handed to us.
+struct Foreign<T>(T);
+
+impl<T: Io> Stream for Foreign<T> {}
+
+impl<T: Io> AsyncRead for Foreign<T> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_read(cx, buf)
+    }
+}
+
+impl<T: Io> AsyncWrite for Foreign<T> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_close(cx)
+    }
+}
+
 thread_local! {
     /// Where this thread's connections read to. What is not used at once is copied to the connection's own
     /// buffer, so one that waits for its peer owns none.
@@ -69,7 +100,7 @@ thread_local! {
 /// # tidings::Result::Ok(()) }).unwrap();
 /// ```
 pub struct Conn {
-    pub(crate) io: Box<dyn Io>,
+    pub(crate) io: Box<dyn Stream>,
     pub(crate) http: Http1,
     pub(crate) seat: Seat,
     /// Bytes to be written; it owns no memory while it is empty.
@@ -117,10 +148,10 @@ impl Conn {
     /// assert_eq!(server.stats().connections, 1);
     /// ```
     pub fn new(io: impl Io + 'static, server: &Server) -> Conn {
-        Conn::seated(Box::new(io), server.seat(None))
+        Conn::seated(Box::new(Foreign(io)), server.seat(None))
     }
 
-    pub(crate) fn seated(io: Box<dyn Io>, seat: Seat) -> Conn {
+    pub(crate) fn seated(io: Box<dyn Stream>, seat: Seat) -> Conn {
         let life = Life::Fresh(deadline(seat.server.limits().head_time));
         Conn {
             io,
@@ -208,6 +239,7 @@ impl Conn {
     /// Brings the last exchange to its end, whatever state it was left in.
     async fn end_exchange(&mut self) -> Result<()> {
         if let Life::Exchange(body) = self.life {
+            let held = self.seat.is_held();
             self.seat.release();
             self.kept = 0;
             if self.http.owes() {
@@ -224,6 +256,14 @@ impl Conn {
                 true => Life::Drain(body.unwrap_or(deadline(self.limits().body_time))),
                 false => self.await_head(),
             };
+            self.flush().await?;
+            if !held {
+                // A busy client's next request comes while the others have their turn, and is then read without the
+                // reactor: 4.8 instead of 6.6 µs per request of 64 busy clients. Behind a held one it would be in
+                // vain, since the reactor watches the stream already.
+                future::yield_now().await;
+                self.io.expect();
+            }
         }
         match (self.seat.standing, self.life) {
             (Standing::Served, _) | (_, Life::Closing(_) | Life::Over) => {}
@@ -354,11 +394,13 @@ impl Conn {
         if self.out.is_empty() {
             return Ok(());
         }
-        let by = deadline(self.limits().write_time);
+        // Mostly the peer takes it at once, and no time has to be looked up.
+        let mut by = None;
         let flushed = poll_fn(|cx| match self.poll_flush(cx) {
             Poll::Ready(flushed) => Poll::Ready(flushed.map_err(Error::from)),
             Poll::Pending => {
                 self.turns = 0;
+                let by = *by.get_or_insert_with(|| deadline(self.limits().write_time));
                 self.seat.poll_due(cx, Some(by)).map(|()| Err(Error::Timeout(Phase::Write)))
             }
         })
@@ -371,6 +413,13 @@ impl Conn {
         }
         self.take_turn().await;
         flushed
+    }
+
+    /// Counts what was done without a wait; whether it was much, or the first since one.
+    pub(crate) fn count_turn(&mut self) -> bool {
+        let look = self.turns == 0 || self.turns >= TURNS;
+        self.turns = self.turns.saturating_add(1);
+        look
     }
 
     /// Counts a request or a write, and lets the others go first after some without a wait.
@@ -519,7 +568,7 @@ enum Read {
 
 /// Reads up to `most` bytes through the thread's buffer.
 pub(crate) fn poll_read(
-    io: &mut dyn Io,
+    io: &mut dyn Stream,
     cx: &mut Context<'_>,
     most: usize,
     take: impl FnOnce(&[u8]),

@@ -68,6 +68,11 @@ impl Seat {
         self.held
     }
 
+    /// Whether a place among the held requests is taken.
+    pub(crate) fn is_held(&self) -> bool {
+        self.held
+    }
+
     /// Counts it among the held no more.
     pub(crate) fn release(&mut self) {
         if self.held {

@@ -13,7 +13,7 @@ use async_io::{Async, Timer};
 use futures_lite::io::{AsyncRead, AsyncWrite};
 use futures_lite::{FutureExt, future};
 
-use crate::conn::Conn;
+use crate::conn::{Conn, Stream};
 use crate::error::{Error, Result};
 use crate::exchange::Exchange;
 use crate::seat::Standing;
@@ -155,6 +155,12 @@ impl Socket {
         // Without it a small event waits for the acknowledgement of the one before. If it fails, it is slower.
         let _ = stream.get_ref().set_nodelay(true);
         Socket { stream, more: false }
+    }
+}
+
+impl Stream for Socket {
+    fn expect(&mut self) {
+        self.more = true;
     }
 }
 

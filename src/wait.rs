@@ -2,7 +2,7 @@
 
 use core::future::Future;
 use core::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use pin_project_lite::pin_project;
@@ -65,6 +65,12 @@ impl<F: Future> Future for Waiting<'_, F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Wait<F::Output>> {
         let this = self.project();
+        // Now and then the end comes first: a future that is always ready must not hide it.
+        if this.conn.count_turn() {
+            if let Poll::Ready(end) = this.conn.poll_end(cx) {
+                return Poll::Ready(end);
+            }
+        }
         match this.future.poll(cx) {
             Poll::Ready(value) => Poll::Ready(Wait::Ready(value)),
             Poll::Pending => this.conn.poll_event(cx, *this.by),
@@ -75,19 +81,31 @@ impl<F: Future> Future for Waiting<'_, F> {
 impl Conn {
     /// What happens beside the future that is waited for.
     fn poll_event<T>(&mut self, cx: &mut Context<'_>, by: Instant) -> Poll<Wait<T>> {
-        if self.http.has_ended() {
+        if self.poll_left(cx).is_ready() {
             return Poll::Ready(Wait::Left);
         }
-        while let Poll::Ready(read) = self.poll_fill(cx) {
-            if !matches!(read, Ok(n) if n > 0) {
-                return Poll::Ready(Wait::Left);
+        let due = self.poll_due(cx, Some(by));
+        // Look for a shutdown behind that: one between the two would wake nobody.
+        if self.is_draining() { Poll::Ready(Wait::Shutdown) } else { due.map(|()| Wait::Elapsed) }
+    }
+
+    /// The end alone.
+    fn poll_end<T>(&mut self, cx: &mut Context<'_>) -> Poll<Wait<T>> {
+        match (self.poll_left(cx), self.is_draining()) {
+            (Poll::Ready(()), _) => Poll::Ready(Wait::Left),
+            (Poll::Pending, true) => Poll::Ready(Wait::Shutdown),
+            (Poll::Pending, false) => Poll::Pending,
+        }
+    }
+
+    /// Reads what the peer sends early, until it has left.
+    fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while !self.http.has_ended() {
+            match ready!(self.poll_fill(cx)) {
+                Ok(n) if n > 0 => {}
+                _ => break,
             }
         }
-        let due = self.poll_due(cx, Some(by));
-        match (self.is_draining(), due) {
-            (true, _) => Poll::Ready(Wait::Shutdown),
-            (false, Poll::Ready(())) => Poll::Ready(Wait::Elapsed),
-            (false, Poll::Pending) => Poll::Pending,
-        }
+        Poll::Ready(())
     }
 }

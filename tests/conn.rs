@@ -118,6 +118,36 @@ fn an_error_of_the_handler_shows_with_its_status() {
 }
 
 #[test]
+fn a_future_that_is_always_ready_hides_neither_a_client_that_left_nor_a_shutdown() {
+    for shutdown in [false, true] {
+        World::run(Limits::DEFAULT, async |world| {
+            let (end, io) = common::pipe::pipe();
+            let mut conn = Conn::new(io, &world.server);
+            let mut client = Client::new(end);
+            client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
+            let mut exchange = conn.next().await.expect("a request").expect("a request");
+            match shutdown {
+                true => world
+                    .executor
+                    .spawn({
+                        let server = world.server.clone();
+                        async move { server.shutdown(SHORT).await }
+                    })
+                    .detach(),
+                false => drop(client),
+            }
+            let end = loop {
+                match exchange.wait(std::future::ready(()), Duration::MAX).await.expect("held") {
+                    Wait::Ready(()) => smol::future::yield_now().await,
+                    end => break end,
+                }
+            };
+            assert_eq!(end, if shutdown { Wait::Shutdown } else { Wait::Left });
+        });
+    }
+}
+
+#[test]
 fn a_large_upload_is_refused_by_an_answer_and_not_by_a_reset() {
     World::run(Limits::DEFAULT, async |world| {
         let mut client = world.client();

@@ -1,6 +1,7 @@
 //! [`Log`]: all topics of a hub, what bounds them, and who waits for them. It is what the hub's lock guards.
 
 use std::collections::{BTreeMap, HashMap};
+use std::iter;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Waker;
@@ -281,12 +282,16 @@ impl Log {
     }
 
     fn follow_all(&mut self, reader: &mut Reader, names: &[&str], after: Option<Id>) -> Result<()> {
-        let known = |name: &&&str| self.names.contains_key(**name);
-        let (there, mut new): (Vec<&str>, Vec<&str>) = names.iter().partition(known);
-        // Those that are there come first: else room for a new one might be made of them.
-        there.iter().try_for_each(|name| self.follow(reader, name, after))?;
+        let mut new: Vec<&str> =
+            names.iter().copied().filter(|name| !self.names.contains_key(*name)).collect();
         new.sort_unstable();
         new.dedup();
+        // Those that are there come first: else room for a new one might be made of them.
+        for name in names {
+            if self.names.contains_key(*name) {
+                self.follow(reader, name, after)?;
+            }
+        }
         if !self.has_room(new.len()) {
             return Err(Error::Full);
         }
@@ -342,6 +347,9 @@ impl Log {
         let gap = self.has_gap(reader);
         if gap {
             self.tell(reader);
+        } else if !self.has_news(reader) {
+            reader.cursor = self.last;
+            return None;
         }
         let (messages, all) = self.collect(reader);
         let from = match messages.first() {
@@ -360,6 +368,12 @@ impl Log {
     fn has_gap(&self, reader: &Reader) -> bool {
         let missed = |follow: &Follow| self.floor_of(follow.topic) > reader.cursor.max(follow.told);
         self.is_foreign(reader) || reader.follows.iter().any(missed)
+    }
+
+    /// Whether a topic of the reader has a message behind its cursor.
+    fn has_news(&self, reader: &Reader) -> bool {
+        let newest = |follow: &Follow| self.topics[follow.topic].history.newest();
+        reader.cursor < self.last && reader.follows.iter().filter_map(newest).any(|id| id > reader.cursor)
     }
 
     /// Whether a reader's cursor is of another log.
@@ -384,20 +398,30 @@ impl Log {
 
     /// The next messages of a reader in the order of their ids, and whether they are all.
     fn collect(&self, reader: &Reader) -> (Vec<Arc<Published>>, bool) {
-        let after = |follow: &Follow| self.topics[follow.topic].history.after(reader.cursor).peekable();
-        let mut rests: Vec<_> = reader.follows.iter().map(after).collect();
-        let (mut messages, mut bytes) = (Vec::new(), 0);
-        loop {
-            let next =
-                rests.iter_mut().filter_map(|rest| Some((rest.peek()?.id(), rest))).min_by_key(|(id, _)| *id);
-            let Some(message) = next.and_then(|(_, rest)| rest.next()) else { return (messages, true) };
-            bytes += message.cost();
-            if bytes > BATCH && !messages.is_empty() {
-                return (messages, false);
-            }
-            messages.push(message.clone());
+        let after = |follow: &Follow| self.topics[follow.topic].history.after(reader.cursor);
+        // Most readers follow one topic.
+        if let [follow] = &reader.follows[..] {
+            return gather(after(follow));
         }
+        let mut rests: Vec<_> = reader.follows.iter().map(|follow| after(follow).peekable()).collect();
+        gather(iter::from_fn(|| {
+            let next = rests.iter_mut().filter_map(|rest| Some((rest.peek()?.id(), rest)));
+            next.min_by_key(|(id, _)| *id).and_then(|(_, rest)| rest.next())
+        }))
     }
+}
+
+/// Takes what fits in a batch, and whether that is all.
+fn gather<'m>(rest: impl Iterator<Item = &'m Arc<Published>>) -> (Vec<Arc<Published>>, bool) {
+    let (mut messages, mut bytes) = (Vec::new(), 0);
+    for message in rest {
+        bytes += message.cost();
+        if bytes > BATCH && !messages.is_empty() {
+            return (messages, false);
+        }
+        messages.push(message.clone());
+    }
+    (messages, true)
 }
 
 #[cfg(test)]

@@ -117,6 +117,28 @@ impl Head {
     /// ```
     #[doc(hidden)]
     pub fn parse(input: &[u8], limits: &Limits) -> Result<Step<(Head, usize)>, Fault> {
+        Ok(match Head::read(input, limits)? {
+            Step::Complete((line, fields)) => {
+                let used = fields.end;
+                Step::Complete((Head::new(input[..used].to_vec(), line, fields), used))
+            }
+            Step::NeedMore => Step::NeedMore,
+        })
+    }
+
+    /// Takes a head off the front of `input`.
+    pub(super) fn take(input: &mut Vec<u8>, limits: &Limits) -> Result<Step<Head>, Fault> {
+        let Step::Complete((line, fields)) = Head::read(input, limits)? else { return Ok(Step::NeedMore) };
+        // Mostly nothing follows it, and then its bytes need not be copied. Else they must be: it would keep the room
+        // of what follows.
+        let bytes = match fields.end == input.len() {
+            true => core::mem::take(input),
+            false => input.drain(..fields.end).collect(),
+        };
+        Ok(Step::Complete(Head::new(bytes, line, fields)))
+    }
+
+    fn read(input: &[u8], limits: &Limits) -> Result<Step<(RequestLine, Fields)>, Fault> {
         // Places in a head are 32 bits wide.
         let most = limits.head.min(u32::MAX as usize);
         let window = &input[..input.len().min(most)];
@@ -131,14 +153,13 @@ impl Head {
             Step::NeedMore => return Ok(Step::NeedMore),
         };
         match Fields::parse(window, line.end, line.version, limits)? {
-            Step::Complete(fields) => Ok(Step::Complete(Head::new(window, line, fields))),
+            Step::Complete(fields) => Ok(Step::Complete((line, fields))),
             Step::NeedMore if window.len() == most => Err(Fault::HeadTooLarge),
             Step::NeedMore => Ok(Step::NeedMore),
         }
     }
 
-    fn new(window: &[u8], line: RequestLine, fields: Fields) -> (Head, usize) {
-        let bytes = window[..fields.end].to_vec();
+    fn new(bytes: Vec<u8>, line: RequestLine, fields: Fields) -> Head {
         let RequestLine { method, target, version, .. } = line;
         let (path, query) = uri::split_target(&bytes[method.clone()], &bytes[target.clone()]);
         let path = match uri::decode(ascii(path), false) {
@@ -148,9 +169,7 @@ impl Head {
             decoded => Path::Decoded(decoded.into()),
         };
         let query = if query.is_empty() { 0..0 } else { place(&bytes, query) };
-        let Fields { mut at, facts, end } = fields;
-        at.shrink_to_fit();
-        (Head { method, target, path, query, version, fields: at, facts, bytes }, end)
+        Head { method, target, path, query, version, fields: fields.at, facts: fields.facts, bytes }
     }
 
     /// The method, as it came: methods are case-sensitive (RFC 9110, 9.1).

@@ -164,9 +164,8 @@ impl Http1 {
             return Ok(Turn::End);
         }
         self.drop_taken();
-        match Head::parse(&self.input, limits)? {
-            Step::Complete((head, used)) => {
-                self.discard(used);
+        match Head::take(&mut self.input, limits)? {
+            Step::Complete(head) => {
                 self.begin(&head);
                 Ok(Turn::Head(head))
             }
@@ -310,14 +309,14 @@ impl Http1 {
     ) -> Result<(), Error> {
         let Sending::Owed(terms) = self.sending else { return Err(Error::Misuse("no answer is owed")) };
         let keep = self.may_keep(terms, limits) && !answer.asks_to_close();
+        let content = if terms.head_only { &[] } else { answer.content() };
+        out.reserve_exact(answer.head_size() + content.len());
         let coding = match answer.may_have_content() {
             true => Coding::Length(answer.content().len()),
             false => Coding::None,
         };
         answer.write_head(coding, Persistence::of(keep, terms.version), date, out)?;
-        if !terms.head_only {
-            out.extend_from_slice(answer.content());
-        }
+        out.extend_from_slice(content);
         self.sending = if keep { Sending::Sent } else { Sending::Over };
         Ok(())
     }

@@ -189,6 +189,12 @@ impl Response {
         self.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("connection")).map(|(_, v)| &**v)
     }
 
+    /// About how many bytes its head takes, so that it is written without growing the buffer step by step: what the
+    /// status line, the date and the framing take, and the fields.
+    pub(super) fn head_size(&self) -> usize {
+        160 + self.headers.iter().map(|(name, value)| name.len() + value.len() + 4).sum::<usize>()
+    }
+
     /// Is it legal to write this?
     fn check(&self) -> Result<()> {
         if !matches!(self.status, 200..=599) {
@@ -252,9 +258,12 @@ impl Response {
             Persistence::KeepAlive => Some("keep-alive"),
             Persistence::Close => Some("close"),
         };
-        let options: Vec<&str> = own.chain(added).collect();
-        if !options.is_empty() {
-            push_field("Connection", &options.join(", "), out);
+        let mut options = own.chain(added).peekable();
+        let any = options.peek().is_some();
+        out.extend_from_slice(if any { b"Connection: " } else { b"" });
+        while let Some(option) = options.next() {
+            out.extend_from_slice(option.as_bytes());
+            out.extend_from_slice(if options.peek().is_some() { b", " } else { b"\r\n" });
         }
     }
 }
@@ -297,6 +306,8 @@ fn push_number(number: u64, out: &mut Vec<u8>) {
 /// Appends one chunk (RFC 9112, 7.1). Empty data appends nothing: an empty chunk would end the body.
 pub(super) fn push_chunk(data: &[u8], out: &mut Vec<u8>) {
     if !data.is_empty() {
+        // At once, not in steps: its size has at most 16 digits.
+        out.reserve(data.len() + 20);
         push_hex(data.len(), out);
         out.extend_from_slice(b"\r\n");
         out.extend_from_slice(data);

@@ -45,5 +45,9 @@ pub async fn long_poll(mut ex: Exchange<'_>, hub: &Hub, topics: &[&str]) -> Resu
         // Who has only ended its input still reads.
         Wait::Elapsed | Wait::Left | Wait::Readable => "timeout",
     };
+    // It may have come together with the end of the wait.
+    if let Some(batch) = news.try_next() {
+        return Box::pin(answer(ex, hub, news, batch, None)).await;
+    }
     Box::pin(nothing(ex, news.cursor(), conditional, Some(reason))).await
 }

@@ -1,5 +1,7 @@
 //! Short poll: what is new, at once.
 
+use std::io::Write;
+
 use super::{message_json, poll_cursor};
 use crate::{Batch, Exchange, Frame, Hub, Id, Response, Result, Subscription};
 
@@ -69,6 +71,7 @@ pub(super) async fn answer(
     let mut more = news.try_next();
     if more.is_none() {
         let next = batch.next;
+        body.reserve_exact(batch_size(&batch) + END);
         push_messages(&batch, &mut body);
         push_end(next, gap, &mut body);
         return ex.reply(head(next, reason).header("Content-Type", "application/json").body(body)).await;
@@ -92,6 +95,14 @@ pub(super) async fn answer(
     stream.finish().await
 }
 
+/// Room for the end of an answer's body.
+const END: usize = 80;
+
+/// About how many bytes the messages of a batch take.
+fn batch_size(batch: &Batch) -> usize {
+    batch.messages.iter().map(|message| message.frame(Frame::Json, message_json).len() + 1).sum()
+}
+
 fn push_messages(batch: &Batch, body: &mut Vec<u8>) {
     for (place, message) in batch.messages.iter().enumerate() {
         if place > 0 {
@@ -102,5 +113,6 @@ fn push_messages(batch: &Batch, body: &mut Vec<u8>) {
 }
 
 fn push_end(next: Id, gap: bool, body: &mut Vec<u8>) {
-    body.extend_from_slice(format!(r#"],"next":"{next}","gap":{gap}}}"#).as_bytes());
+    // Writing to a Vec can't fail.
+    let _ = write!(body, r#"],"next":"{next}","gap":{gap}}}"#);
 }
