@@ -1,4 +1,4 @@
-//! The four transports side by side: a page in the browser, and the same messages by curl.
+//! The four transports side by side: a page that shows what each costs, and the same messages by curl.
 //!
 //!     cargo run --release --example demo              # then open http://127.0.0.1:3000/
 //!     cargo run --release --example demo -- --port 8080 --bind 0.0.0.0
@@ -8,8 +8,18 @@
 //!     npx wscat -c ws://127.0.0.1:3000/ws             # WebSocket
 //!     curl -d hello http://127.0.0.1:3000/publish     # reaches all of them, answers with the id
 //!
+//! What the page's buttons do, and the figures that it shows:
+//!
+//!     curl -X POST http://127.0.0.1:3000/burst        # 1,000 messages, more than the history keeps
+//!     curl -X POST 'http://127.0.0.1:3000/cut?transport=sse'
+//!     curl -X POST http://127.0.0.1:3000/restart      # a new log: whoever reads is told of the gap
+//!     curl http://127.0.0.1:3000/stats
+//!
 //! Ctrl-C or SIGTERM ends it, with a last word to every client. Whoever can reach the port may publish, so
 //! `--bind` it to other addresses only where that is fine.
+
+#[path = "demo/toys.rs"]
+mod toys;
 
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
@@ -19,9 +29,11 @@ use std::time::Duration;
 use async_signal::{Signal, Signals};
 use smol::Async;
 use smol::stream::StreamExt;
-use tidings::{Exchange, Hub, Limits, Response, Server, transport};
+use tidings::{Exchange, Limits, Response, Server, transport};
 
-const PAGE: &str = include_str!("pages/demo.html");
+use self::toys::{Demo, is_foreign};
+
+const NEWS: &[&str] = &["news"];
 const USAGE: &str = "usage: demo [--port N] [--bind ADDR]
 
   --port N      the port to listen on, 0 for any that is free (default 3000)
@@ -29,32 +41,66 @@ const USAGE: &str = "usage: demo [--port N] [--bind ADDR]
   --help        this text
 ";
 
-async fn app(hub: &Hub, mut ex: Exchange<'_>) -> tidings::Result<()> {
+async fn app(demo: &Demo, mut ex: Exchange<'_>) -> tidings::Result<()> {
+    let hub = &demo.hub;
     match (ex.method(), ex.path()) {
-        ("GET" | "HEAD", "/") => ex.reply(Response::html(PAGE).header("Cache-Control", "no-store")).await,
-        ("GET" | "HEAD", "/poll") => transport::poll(ex, hub, &["news"]).await,
-        ("GET" | "HEAD", "/wait") => transport::long_poll(ex, hub, &["news"]).await,
-        ("GET" | "HEAD", "/events") => transport::sse(ex, hub, &["news"]).await,
-        ("GET", "/ws") => transport::websocket(ex, hub, &["news"]).await,
+        ("GET" | "HEAD", "/poll") => demo.poll.serve(transport::poll(ex, hub, NEWS)).await,
+        ("GET" | "HEAD", "/wait") => demo.wait.serve(transport::long_poll(ex, hub, NEWS)).await,
+        ("GET" | "HEAD", "/events") => demo.sse.serve(transport::sse(ex, hub, NEWS)).await,
+        ("GET", "/ws") => demo.ws.serve(transport::websocket(ex, hub, NEWS)).await,
         ("POST", "/publish") => {
-            let id = hub.publish("news", ex.text().await?)?;
+            let id = demo.publish([ex.text().await?])?;
             ex.reply(Response::text(id)).await
         }
-        (_, "/" | "/poll" | "/wait" | "/events") => only(ex, "GET, HEAD").await,
-        (_, "/ws") => only(ex, "GET").await,
-        (_, "/publish") => only(ex, "POST").await,
-        _ => ex.reply(Response::text("there is nothing here, see /\n").with_status(404)).await,
+        ("POST", "/burst" | "/cut" | "/restart") if is_foreign(ex.head()) => {
+            ex.reply(Response::text("only for this server's own page\n").with_status(403)).await
+        }
+        ("POST", "/burst") => demo.burst(ex).await,
+        ("POST", "/cut") => demo.cut(ex).await,
+        ("POST", "/restart") => ex.reply(Response::text(demo.restart())).await,
+        ("GET" | "HEAD", "/stats") => {
+            let stats = Response::json(demo.stats(&ex)?).header("Cache-Control", "no-store");
+            ex.reply(stats).await
+        }
+        (method, path) => {
+            let answer = file(method, path);
+            ex.reply(answer).await
+        }
     }
 }
 
-async fn only(ex: Exchange<'_>, allow: &'static str) -> tidings::Result<()> {
-    ex.reply(Response::text("the method is not allowed\n").with_status(405).header("Allow", allow)).await
+/// A file of the page, or what is wrong with the request.
+fn file(method: &str, path: &str) -> Response {
+    let (kind, text) = match path {
+        "/" => ("html", include_str!("pages/demo/index.html")),
+        "/style.css" => ("css", include_str!("pages/demo/style.css")),
+        "/words.js" => ("javascript", include_str!("pages/demo/words.js")),
+        "/figures.js" => ("javascript", include_str!("pages/demo/figures.js")),
+        "/panes.js" => ("javascript", include_str!("pages/demo/panes.js")),
+        "/charts.js" => ("javascript", include_str!("pages/demo/charts.js")),
+        "/page.js" => ("javascript", include_str!("pages/demo/page.js")),
+        "/poll" | "/wait" | "/events" | "/stats" => return only("GET, HEAD"),
+        "/ws" => return only("GET"),
+        "/publish" | "/burst" | "/cut" | "/restart" => return only("POST"),
+        _ => return Response::text("there is nothing here, see /\n").with_status(404),
+    };
+    match method {
+        "GET" | "HEAD" => Response::new(200)
+            .header("Content-Type", format!("text/{kind}; charset=utf-8"))
+            .header("Cache-Control", "no-store")
+            .body(text.as_bytes()),
+        _ => only("GET, HEAD"),
+    }
+}
+
+fn only(allow: &'static str) -> Response {
+    Response::text("the method is not allowed\n").with_status(405).header("Allow", allow)
 }
 
 async fn run(at: SocketAddr) -> io::Result<()> {
     let listener = Async::<TcpListener>::bind(at)
         .map_err(|e| io::Error::other(format!("cannot listen on {at}: {e}; try another --port or --bind")))?;
-    let (server, hub) = (Server::new(Limits::DEFAULT), Hub::new(&Limits::DEFAULT));
+    let (server, demo) = (Server::new(Limits::DEFAULT), Demo::new());
     // Windows has no SIGTERM.
     let mut signals = Signals::new([Signal::Int, Signal::Term]).or_else(|_| Signals::new([Signal::Int]))?;
     // A task of its own: beside `serve` it would be polled at each of its wakes. Dropping it would cancel it.
@@ -66,12 +112,13 @@ async fn run(at: SocketAddr) -> io::Result<()> {
         }
     });
     greet(listener.get_ref().local_addr()?);
-    server.serve(listener, &async |ex: Exchange<'_>| app(&hub, ex).await).await
+    server.serve(listener, &async |ex: Exchange<'_>| app(&demo, ex).await).await
 }
 
 fn greet(mut at: SocketAddr) {
     let budget = Limits::DEFAULT.worst_case().div_ceil(1024);
-    let listening = format!("listening on {at}; takes at most {budget} KiB, whatever its clients do");
+    let listening =
+        format!("listening on {at}; server and hub take at most {budget} KiB, whatever clients do");
     if at.ip().is_unspecified() {
         at.set_ip(Ipv4Addr::LOCALHOST.into());
     }

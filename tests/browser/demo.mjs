@@ -3,15 +3,22 @@
 //     cargo build --release --example demo
 //     npm ci --prefix tests/browser
 //     node tests/browser/demo.mjs target/release/examples
+//
+// With PICTURE=docs/demo.png it makes the README's picture as well.
 
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
+import { readFileSync, readdirSync, statSync } from "node:fs";
+import { fileURLToPath } from "node:url";
 import { DOWN, PATIENCE, check, end, example, report, request, startBrowser, startProgram, startProxy, until } from "./harness.mjs";
 
 const PANES = ["Short poll", "Long poll", "Server-Sent Events", "WebSocket"];
+const CHINESE_PANES = ["短轮询", "长轮询", "Server-Sent Events", "WebSocket"];
 
 const binary = example("demo");
 const startDemo = (port = 0) => startProgram(binary, ["--port", String(port)], /Ctrl-C/);
+
+const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 
 async function publish(port, text) {
   const answer = await request(port, "POST", "/publish", text);
@@ -27,7 +34,7 @@ browser.context.on("request", asked => {
 const open = port => browser.open(`http://127.0.0.1:${port}/`);
 
 const pane = (page, name) => page.getByRole("region", { name });
-const states = page => Promise.all(PANES.map(name => pane(page, name).locator(".state").textContent()));
+const states = (page, names = PANES) => Promise.all(names.map(name => pane(page, name).locator(".state").textContent()));
 const gaps = page => Promise.all(PANES.map(name => pane(page, name).locator(".gaps:visible").allTextContents()));
 
 const CONNECTED = ["open", "waiting", "open", "open"];
@@ -51,12 +58,49 @@ const agree = page => until(async () => {
   assert.match(ids[0], /^\d+-\d+$/);
 });
 
+/** The texts that are wider than their place. */
+const clipped = page => page.locator("h1, h2, p, dt, dd, button, legend, figcaption, .choices span").evaluateAll(all =>
+  all.filter(one => one.scrollWidth > one.clientWidth + 1 || one.getBoundingClientRect().right > innerWidth)
+    .map(one => one.textContent));
+
+const stats = async port => JSON.parse((await request(port, "GET", "/stats")).text);
+
 const box = page => page.getByLabel("Publish a message");
 const outcome = (page, text) => page.locator("#outcome").filter({ hasText: text }).waitFor();
 
 async function write(page, text) {
   await box(page).fill(text);
   await box(page).press("Enter");
+}
+
+// Colours as people see them: OKLab of what colour-blindness leaves of them (Machado, Oliveira and Fernandes 2009).
+
+const SIGHT = {
+  "usual sight": [1, 0, 0, 0, 1, 0, 0, 0, 1],
+  protanopia: [0.152286, 1.052583, -0.204868, 0.114503, 0.786281, 0.099216, -0.003882, -0.048116, 1.051998],
+  deuteranopia: [0.367322, 0.860646, -0.227968, 0.280085, 0.672501, 0.047413, -0.01182, 0.04294, 0.968881],
+  tritanopia: [1.255528, -0.076749, -0.178779, -0.078411, 0.930809, 0.147602, 0.004733, 0.691367, 0.3039],
+};
+const times = (matrix, [a, b, c]) => [0, 3, 6].map(row => matrix[row] * a + matrix[row + 1] * b + matrix[row + 2] * c);
+
+/** #rrggbb, or #rgb, as light. */
+function linear(colour) {
+  const digits = colour.length === 4 ? colour.slice(1).replace(/./g, "$&$&") : colour.slice(1);
+  const parts = digits.match(/../g).map(part => parseInt(part, 16) / 255);
+  return parts.map(part => (part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4));
+}
+
+function perceived(sight, colour) {
+  const seen = times(sight, colour).map(part => Math.min(1, Math.max(0, part)));
+  const cones = times([0.4122214708, 0.5363325363, 0.0514459929, 0.2119034982, 0.6806995451, 0.1073969566,
+    0.0883024619, 0.2817188376, 0.6299787005], seen).map(Math.cbrt);
+  return times([0.2104542553, 0.793617785, -0.0040720468, 1.9779984951, -2.428592205, 0.4505937099,
+    0.0259040371, 0.7827717662, -0.808675766], cones);
+}
+
+function contrast(one, other) {
+  const [less, more] = [one, other].map(([r, g, b]) => 0.2126 * r + 0.7152 * g + 0.0722 * b + 0.05).sort((a, b) => a - b);
+  return more / less;
 }
 
 // The command line and plain HTTP.
@@ -92,6 +136,10 @@ await check("wrong methods, wrong paths and HEAD are answered as they should be"
     ["PUT", "/", 405, "GET, HEAD"], ["DELETE", "/poll", 405, "GET, HEAD"], ["POST", "/wait", 405, "GET, HEAD"],
     ["POST", "/events", 405, "GET, HEAD"], ["POST", "/ws", 405, "GET"], ["GET", "/publish", 405, "POST"],
     ["GET", "/nothing", 404, undefined], ["GET", "/ws", 426, undefined],
+    ["GET", "/burst", 405, "POST"], ["PUT", "/cut", 405, "POST"], ["GET", "/restart", 405, "POST"],
+    ["POST", "/stats", 405, "GET, HEAD"], ["POST", "/page.js", 405, "GET, HEAD"], ["GET", "/demo.rs", 404, undefined],
+    ["POST", "/cut", 400, undefined], ["POST", "/cut?transport=all", 400, undefined],
+    ["GET", "/stats?after=yesterday", 400, undefined], ["HEAD", "/stats", 200, undefined],
     ["HEAD", "/", 200, undefined], ["HEAD", "/poll", 200, undefined], ["HEAD", "/events", 200, undefined],
   ]) {
     const answer = await request(port, method, path);
@@ -169,14 +217,19 @@ await check("a reload shows the same lines", async () => {
 await check("it can be used by keyboard, and names what is reached", async () => {
   await box(page).focus();
   const reached = [];
-  for (let n = 0; n < 5; n++) {
+  for (let n = 0; n < 13; n++) {
     await page.keyboard.press("Tab");
     reached.push(await page.evaluate(() => {
-      const at = document.activeElement;
-      return document.getElementById(at.getAttribute("aria-labelledby"))?.textContent ?? at.textContent;
+      const at = document.activeElement, [label] = at.labels ?? [];
+      const named = document.getElementById(at.getAttribute("aria-labelledby")) ?? label ?? at;
+      return at.ariaLabel ?? named.textContent;
     }));
   }
-  assert.deepEqual(reached, ["Publish", ...PANES]);
+  assert.deepEqual(reached, ["Publish", "Off", "Burst of 1,000", "Restart the hub",
+    ...PANES.flatMap(name => [name, `Cut ${name}`]), "How this is measured"]);
+  await page.keyboard.press("Enter");
+  await page.getByText("Latency is the time from").waitFor();
+  await page.keyboard.press("Enter");
 });
 
 await check("each message is spoken once, not by every pane", async () => {
@@ -196,6 +249,7 @@ await check("it fits a phone, and follows light and dark", async () => {
     for (const width of [320, 390, 800, 1400]) {
       await page.setViewportSize({ width, height: 800 });
       assert(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), `${width} wide`);
+      assert.deepEqual(await clipped(page), [], `${width} wide`);
     }
     colours.push(await page.evaluate(() => getComputedStyle(document.body).backgroundColor));
   }
@@ -305,6 +359,390 @@ await check("of ten tabs the one that is looked at has the connections", async (
     lines.push("to whoever looks");
     await shows(at, lines);
   }
+});
+
+// The buttons, each on a log of its own.
+
+await check("tabs that are closed give their connections back", async () => {
+  await Promise.all(browser.context.pages().map(tab => tab.close()));
+  await until(async () => assert.equal((await stats(port)).ws.open, 0));
+});
+
+const button = name => page.getByRole("button", { name, exact: true });
+const shown = (name, figure) => pane(page, name).locator(`[data-of=${figure}]`).textContent();
+
+/** Waits until the page has asked the server for its figures so many times, which it does once a second. */
+async function beats(page, count) {
+  for (let n = 0; n < count; n++) await page.waitForResponse(answer => answer.url().includes("/stats"));
+}
+
+demo = await startDemo();
+page = await open(demo.port);
+await connected(page);
+
+await check("a steady rate publishes so many a second, until it is off", async () => {
+  const before = published.length;
+  await page.locator("#rate").getByText("20", { exact: true }).click();
+  const start = performance.now();
+  await until(() => assert(published.length >= before + 40));
+  const rate = 40_000 / (performance.now() - start);
+  assert(rate > 8 && rate < 24, `${rate} per second`);
+  await page.locator("#rate").getByText("Off").click();
+  await beats(page, 1);
+  const after = published.length;
+  await beats(page, 2);
+  assert.equal(published.length, after);
+  await agree(page);
+  assert.match(await pane(page, "WebSocket").locator("li .data").last().textContent(), /^\d\d:\d\d:\d\d\.\d$/);
+});
+
+await check("it is chosen by keyboard as well, and rests while nobody looks", async () => {
+  await button("Publish").focus();
+  await page.keyboard.press("Tab");
+  await page.keyboard.press("ArrowRight");
+  const before = published.length;
+  await until(() => assert(published.length > before));
+  const other = await open(demo.port);
+  await until(async () => assert.deepEqual(new Set(await states(page)), new Set(["paused"])));
+  const [after, drawn] = [published.length, await page.evaluate(() => charts[0].until)];
+  await beats(other, 3);
+  assert.equal(published.length, after);
+  assert.equal(await page.evaluate(() => charts[0].until), drawn);
+  await other.close();
+  await page.bringToFront();
+  await until(() => assert(published.length > after));
+  await page.locator("#rate").getByText("Off").click();
+  await connected(page);
+});
+
+await check("a burst reaches whole who listens, and who asks too seldom is told a gap", async () => {
+  await page.evaluate(() => {
+    globalThis.got = { poll: [], wait: [], sse: [], ws: [] };
+    const { message } = Pane.prototype;
+    Pane.prototype.message = function (said) {
+      got[this.key].push(said.data);
+      message.call(this, said);
+    };
+  });
+  await button("Burst of 1,000").click();
+  assert.equal((await request(demo.port, "POST", "/burst")).status, 409);
+  await outcome(page, "The history keeps the last 128");
+  await agree(page);
+  const got = await page.evaluate(() => got);
+  const all = Array.from({ length: 1000 }, (_, n) => `${n + 1}/1000`);
+  assert.deepEqual(got.sse, all);
+  assert.deepEqual(got.ws, all);
+  assert(got.poll.length >= 128 && got.poll.length < 1000, `${got.poll.length}`);
+  assert.match(await pane(page, "Short poll").locator(".gaps:visible").textContent(), /^gap/);
+  assert.deepEqual(await pane(page, "WebSocket").locator(".gaps:visible").allTextContents(), []);
+  const told = page.locator("#server [data-of=gaps]");
+  await until(async () => assert.equal(Number(await told.textContent()), (await stats(demo.port)).gaps));
+});
+
+await check("each transport that is cut comes back alone, by itself, with nothing lost", async () => {
+  // What an EventSource or WebSocket says of a 503, and of its end.
+  browser.tolerated = /status of 503|response code: 503|ERR_INCOMPLETE_CHUNKED_ENCODING/;
+  for (const [n, name] of PANES.entries()) {
+    await page.reload();
+    await connected(page);
+    await publish(demo.port, `before the cut of ${name}`);
+    await agree(page);
+    await button(`Cut ${name}`).click();
+    await outcome(page, `${name} is cut off for 3 seconds.`);
+    await until(async () => assert.match((await states(page))[n], /^reconnecting/));
+    for (const word of ["one", "two", "three"]) await publish(demo.port, `${word} without ${name}`);
+    await pane(page, PANES[(n + 1) % 4]).getByText(`three without ${name}`).waitFor();
+    await connected(page);
+    await agree(page);
+    const linesOf = name => pane(page, name).locator("li").allTextContents();
+    assert.deepEqual(await linesOf(name), await linesOf(PANES[(n + 1) % 4]));
+    assert.deepEqual(await gaps(page), [[], [], [], []]);
+    await until(async () => {
+      for (const [m, name] of PANES.entries()) assert.equal(await shown(name, "reconnects"), m === n ? "1" : "0", name);
+    });
+  }
+  browser.tolerated = null;
+});
+
+await check("after a restart of the hub each pane shows the gap, and ids of a new epoch", async () => {
+  const epoch = () => page.locator(".cursor").first().textContent().then(id => Number(id.split("-")[0]));
+  const before = await epoch();
+  await button("Restart the hub").click();
+  await outcome(page, "A new log");
+  await until(async () => assert.deepEqual(await gaps(page), [["gap"], ["gap"], ["gap"], ["gap"]]));
+  await write(page, "in the new log");
+  await outcome(page, /-1\.$/);
+  await agree(page);
+  assert(await epoch() > before);
+});
+
+await check("a page of another site can't press them", async () => {
+  const last = (await stats(demo.port)).last;
+  const foreign = [{ Origin: "http://elsewhere.invalid" }, { Origin: "null" }, { "Sec-Fetch-Site": "cross-site" }];
+  for (const headers of foreign) {
+    for (const path of ["/burst", "/restart", "/cut?transport=ws"]) {
+      assert.equal((await request(demo.port, "POST", path, "", headers)).status, 403, path);
+    }
+  }
+  const proxy = await startProxy(demo.port), other = await open(proxy.port);
+  browser.tolerated = /status of (403|404)/; // the page that says so has no icon
+  await other.evaluate(port => {
+    const form = document.createElement("form");
+    Object.assign(form, { method: "post", action: `http://127.0.0.1:${port}/restart` });
+    document.body.append(form);
+    form.submit();
+  }, demo.port);
+  await other.getByText("only for this server's own page").waitFor();
+  browser.tolerated = null;
+  await other.close();
+  await page.bringToFront();
+  assert.equal((await stats(demo.port)).last, last);
+});
+
+// The figures and the charts, on a server that knows this page only, through a proxy that counts.
+
+await page.close();
+demo = await startDemo();
+const proxy = await startProxy(demo.port);
+page = await open(proxy.port);
+const pixels = () => page.locator("canvas").evaluateAll(all => all.map(canvas => canvas.toDataURL()));
+const blank = await pixels();
+
+await check("a message by WebSocket takes less time than by short poll", async () => {
+  await connected(page);
+  await beats(page, 1);
+  for (let n = 1; n <= 30; n++) {
+    await publish(demo.port, `timed ${n}`);
+    await new Promise(done => setTimeout(done, 80));
+  }
+  const counts = () => page.evaluate(() => panes.map(({ figures }) => figures.latencies().length));
+  await until(async () => assert.deepEqual(await counts(), [30, 30, 30, 30]));
+  const [poll, wait, sse, ws] = await page.evaluate(() => panes.map(({ figures }) => figures.percentiles(50, 99)));
+  for (const [p50, p99] of [poll, wait, sse, ws]) assert(p50 >= 0 && p50 <= p99 && p99 < 5000, `${p50} ${p99}`);
+  assert(ws[0] < poll[0] / 2 && sse[0] < poll[0] / 2 && wait[0] < poll[0] / 2, `${[poll, wait, sse, ws]}`);
+  assert(poll[0] > 300 && poll[1] < 3500, `${poll}`);
+  for (const name of PANES) await until(async () => assert.match(await shown(name, "p50"), /^[\d.]+ m?s$/));
+});
+
+await check("latency is counted from the publish, not from the page's start or the end of a pause", async () => {
+  const other = await open(demo.port);
+  await until(async () => assert.deepEqual(new Set(await states(page)), new Set(["paused"])));
+  await publish(demo.port, "while nobody looks");
+  await pane(other, "WebSocket").getByText("while nobody looks").waitFor();
+  await other.close();
+  await page.bringToFront();
+  await connected(page);
+  await agree(page);
+  await beats(page, 2);
+  assert.deepEqual(await page.evaluate(() => panes.map(({ figures }) => figures.latencies().length)), [30, 30, 30, 30]);
+});
+
+await check("it counts the requests that the server sees, and the bytes that the proxy sees", async () => {
+  // The other tab was there as well.
+  await page.close();
+  demo = await startDemo();
+  const proxy = await startProxy(demo.port);
+  page = await open(proxy.port);
+  for (let n = 1; n <= 40; n++) await publish(demo.port, `counted ${n}, ${"grüße ".repeat(n)}`);
+  await until(async () => {
+    const [seen, server] = [{ ...proxy.bytes }, await stats(demo.port)];
+    const sums = await page.evaluate(() => panes.map(({ key, cursor, figures }) =>
+      ({ key, cursor, requests: figures.sum("requests"), up: figures.sum("up"), down: figures.sum("down") })));
+    for (const { key, cursor, requests, up, down } of sums) {
+      const line = seen[{ poll: "/poll", wait: "/wait", sse: "/events", ws: "/ws" }[key]];
+      assert.equal(cursor, server.last);
+      assert.equal(requests, server[key].requests, key);
+      const most = key === "poll" || key === "wait" ? 0.01 : 0.04;
+      for (const [counted, real] of [[up, line.up], [down, line.down]]) {
+        assert(Math.abs(counted - real) <= most * real, `${key}: ${counted} for ${real}`);
+      }
+    }
+  });
+});
+
+await check("the server's figures are those of the server", async () => {
+  await until(async () => {
+    const server = await stats(demo.port), of = name => page.locator(`#server [data-of=${name}]`).textContent();
+    assert.equal(await of("messages"), `${server.messages[0]} of 128`);
+    assert.match(await of("held"), /^1 long poll · 1 SSE · 1 WebSocket · \d idle$/);
+    assert.deepEqual([server.wait.open, server.sse.open, server.ws.open], [1, 1, 1]);
+    assert.match(await of("memory"), /^[\d.]+ MiB$/);
+    assert.match(await of("each"), /^[\d.]+ [KM]iB$/);
+  });
+});
+
+await check("five charts are drawn, anew once a second, and in words as well", async () => {
+  const before = await pixels();
+  assert.equal(before.length, 5);
+  before.forEach((picture, n) => assert.notEqual(picture, blank[n]));
+  const colours = await page.locator("canvas").evaluateAll(all => all.map(canvas => {
+    const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+    return new Set(new Uint32Array(data.buffer)).size;
+  }));
+  assert(colours.every(count => count > 20), `${colours}`);
+  await page.evaluate(() => {
+    globalThis.drawn = 0;
+    const { begin } = Chart.prototype;
+    Chart.prototype.begin = function (labels) { drawn += 1; begin.call(this, labels); };
+  });
+  const start = performance.now();
+  await publish(demo.port, "for the charts");
+  await beats(page, 4);
+  const after = await pixels(), most = 5 * (1 + (performance.now() - start) / 500);
+  after.forEach((picture, n) => assert.notEqual(picture, before[n]));
+  const drawn = await page.evaluate(() => drawn);
+  assert(drawn >= 15 && drawn <= most, `${drawn} of ${most}`);
+  assert.match(await page.locator("#latency").getAttribute("aria-label"),
+    /^Latency of .*Short poll: [\d.]+ m?s, Long poll: [\d.]+ m?s, Server-Sent Events: .* WebSocket: [\d.]+ m?s$/);
+});
+
+await check("the four colours differ for people with any kind of colour-blindness, in light and dark", async () => {
+  for (const colorScheme of ["light", "dark"]) {
+    await page.emulateMedia({ colorScheme });
+    const [pane, ...four] = (await page.evaluate(() => ["pane", "poll", "wait", "sse", "ws"].map(styleOf))).map(linear);
+    for (const colour of four) assert(contrast(colour, pane) >= 3, `${colorScheme}: contrast ${contrast(colour, pane)}`);
+    for (const [kind, matrix] of Object.entries(SIGHT)) {
+      const seen = four.map(colour => perceived(matrix, colour));
+      for (const [n, one] of seen.entries()) {
+        for (const other of seen.slice(n + 1)) {
+          const distance = Math.hypot(...one.map((part, m) => part - other[m]));
+          assert(distance > 0.1, `${colorScheme}, ${kind}: ${distance}`);
+        }
+      }
+    }
+  }
+  await page.emulateMedia({ colorScheme: null });
+});
+
+// The Chinese page.
+
+await check("the browser's language decides, and ?lang= above it", async () => {
+  await page.close();
+  demo = await startDemo();
+  page = await open(demo.port);
+  const session = await browser.context.newCDPSession(page);
+  const userAgent = await page.evaluate(() => navigator.userAgent);
+  await session.send("Network.setUserAgentOverride", { userAgent, acceptLanguage: "zh-CN" });
+  const heading = page.getByRole("heading", { level: 1 });
+  const pages = [["", "zh-CN", "一份日志"], ["?lang=en", "en", "one log"], ["?lang=zh", "zh-CN", "一份日志"]];
+  for (const [query, lang, text] of pages) {
+    await page.goto(`http://127.0.0.1:${demo.port}/${query}`);
+    assert.equal(await page.evaluate(() => document.documentElement.lang), lang);
+    await heading.filter({ hasText: text }).waitFor();
+  }
+  await page.getByRole("link", { name: "English" }).click();
+  await heading.filter({ hasText: "one log" }).waitFor();
+  await page.getByRole("link", { name: "中文" }).click();
+  await heading.filter({ hasText: "一份日志" }).waitFor();
+});
+
+const NAMES = /tidings|WebSocket|Server-Sent Events|SSE|HTTP\/1\.1|HTTP|TCP|p50|p99|\d (KiB|MiB|kB|B|ms|s)\b|English/g;
+
+/** The words in a text that are English, but for names and units. */
+const english = text => text.replace(NAMES, "").match(/[A-Za-z]+/g) ?? [];
+
+/** All that a page says, shown or not. */
+const words = page => page.evaluate(() => {
+  const attributes = [...document.querySelectorAll("*")]
+    .flatMap(({ placeholder, ariaLabel, dataset }) => [placeholder, ariaLabel, dataset.empty]);
+  return [document.title, document.body.innerText, ...attributes].filter(Boolean).join("\n");
+});
+
+const connectedInChinese = page =>
+  until(async () => assert.deepEqual(await states(page, CHINESE_PANES), ["已连接", "等待中", "已连接", "已连接"]));
+
+await check("the Chinese page says nothing in English, whatever happens", async () => {
+  await page.evaluate(() => {
+    globalThis.written = new Set();
+    const { fillText } = CanvasRenderingContext2D.prototype;
+    CanvasRenderingContext2D.prototype.fillText = function (text, ...at) {
+      written.add(text);
+      fillText.call(this, text, ...at);
+    };
+  });
+  await connectedInChinese(page);
+  await page.locator("summary").click();
+  assert.deepEqual(english(await words(page)), []);
+  browser.tolerated = new RegExp(`status of (413|503)|response code: 503|${DOWN.source}`);
+  const said = page.locator("#outcome"), text = page.locator("#text");
+  const enter = what => text.fill(what).then(() => text.press("Enter"));
+  for (const act of [
+    () => enter(""),
+    () => enter("一"),
+    () => enter("x".repeat(20_000)),
+    () => page.locator("#burst").click(),
+    () => page.locator("#restart").click(),
+    () => page.locator("#Socket .cut").click(),
+    () => end(demo, "SIGTERM").then(() => page.locator("#burst").click()),
+  ]) {
+    const before = await said.textContent();
+    await act();
+    await until(async () => assert.notEqual(await said.textContent(), before));
+    await text.fill("");
+    assert.deepEqual(english(await words(page)), []);
+  }
+  await until(async () => assert((await states(page, CHINESE_PANES)).every(state => state.startsWith("重连中"))));
+  assert.deepEqual(english(await words(page)), []);
+  const written = await page.evaluate(() => [...written].join("\n"));
+  assert.match(written, /一分钟前/);
+  assert.deepEqual(english(written), []);
+  demo = await startDemo(demo.port);
+  await connectedInChinese(page);
+  browser.tolerated = null;
+});
+
+await check("the Chinese page fits a phone as well", async () => {
+  for (const width of [320, 390, 800, 1400]) {
+    await page.setViewportSize({ width, height: 800 });
+    assert(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), `${width} wide`);
+    assert.deepEqual(await clipped(page), [], `${width} wide`);
+  }
+});
+
+await check("what the scripts say has a translation, and no translation is left over", async () => {
+  const folder = `${ROOT}examples/pages/demo/`;
+  const sources = readdirSync(folder).filter(name => name !== "words.js")
+    .map(name => readFileSync(folder + name, "utf8").replace(/\s+/g, " "));
+  const [known, explained] = await page.evaluate(() => [Object.keys(CHINESE), Object.values(EXPLAIN)]);
+  const elsewhere = [...explained, "shutdown", "closed", "full", "a burst is under way",
+    "the message is too large for the history"];
+  const unused = known.filter(text => !elsewhere.includes(text) && !sources.some(source => source.includes(text)));
+  assert.deepEqual(unused, []);
+  const saying = sources.flatMap(source => [...source.matchAll(/\bsay\( ?"([^"]+)"/g)].map(([, text]) => text));
+  assert(saying.length > 20);
+  assert.deepEqual([...saying, ...explained].filter(text => !known.includes(text)), []);
+});
+
+// The README's picture.
+
+if (process.env.PICTURE) {
+  await check("the picture is taken", async () => {
+    await page.close();
+    demo = await startDemo();
+    page = await open(demo.port);
+    await page.setViewportSize({ width: 1280, height: 1000 });
+    await page.evaluate(() => { document.documentElement.style.scrollbarWidth = "none"; });
+    browser.tolerated = /response code: 503/;
+    await connected(page);
+    await page.locator("#rate").getByText("5", { exact: true }).click();
+    await beats(page, 22);
+    await button("Restart the hub").click();
+    await beats(page, 18);
+    await button("Cut WebSocket").click();
+    await beats(page, 30);
+    browser.tolerated = null;
+    await page.mouse.move(0, 0);
+    const height = await page.locator("details").evaluate(details => details.getBoundingClientRect().top + scrollY);
+    await page.screenshot({ path: process.env.PICTURE, fullPage: true, clip: { x: 0, y: 0, width: 1280, height } });
+  });
+}
+
+await check("the README shows the page's picture, which is not too large", () => {
+  const [, path] = /!\[[^\]]+\]\(([^)]+\.png)\)/.exec(readFileSync(`${ROOT}README.md`, "utf8"));
+  assert(statSync(ROOT + path).size < 300_000);
+  const picture = readFileSync(ROOT + path);
+  assert.equal(picture.toString("latin1", 1, 4), "PNG");
+  assert(picture.readUInt32BE(16) >= 1200, "wide enough to be read");
 });
 
 await check("nothing was asked of another host", () => assert.deepEqual(browser.elsewhere, []));

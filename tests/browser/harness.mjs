@@ -101,14 +101,22 @@ export function request(port, method, path, body = "", headers = {}) {
   });
 }
 
-/** A way to the server that can be cut, which the server survives. */
+/** A way to the server that can be cut, which the server survives. It counts the bytes of each path. */
 export async function startProxy(to) {
   const sockets = new Set();
   const proxy = {
     cut: false,
+    bytes: {}, // by path: { up, down }
     server: net.createServer(client => {
       if (proxy.cut) return client.destroy();
       const server = net.connect(to, "127.0.0.1");
+      let path = "?";
+      const count = (way, piece) => ((proxy.bytes[path] ??= { up: 0, down: 0 })[way] += piece.length);
+      client.on("data", piece => {
+        path = /^[A-Z]+ (\/[^ ?]*)/.exec(piece.toString("latin1"))?.[1] ?? path;
+        count("up", piece);
+      });
+      server.on("data", piece => count("down", piece));
       for (const [one, other] of [[client, server], [server, client]]) {
         sockets.add(one);
         one.pipe(other);
