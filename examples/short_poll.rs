@@ -1,0 +1,121 @@
+//! Short polling as the tutorials show it: a client asks every few seconds, and is answered at once.
+//!
+//!     cargo run --example short_poll              # then open http://127.0.0.1:3000/
+//!     curl http://127.0.0.1:3000/time             # 2026-01-31T12:00:00.000Z
+//!     curl http://127.0.0.1:3000/api/status       # {"status":"pending"}, later another
+//!     curl -i http://127.0.0.1:3000/update        # JSON with an ETag; every 5 seconds there is another
+//!     curl -i http://127.0.0.1:3000/update -H 'If-None-Match: "ID"'     # 304 while it is still that one
+
+use std::io::{self, Write};
+use std::net::TcpListener;
+use std::time::{Duration, SystemTime};
+
+use smol::Async;
+use tidings::{Error, Exchange, Hub, Id, Limits, Message, Response, Server};
+
+const PAGE: &str = include_str!("pages/short_poll.html");
+const USAGE: &str = "usage: short_poll [--port N] [--every SECONDS]
+
+  --port N         the port, 0 for any that is free (default: the variable PORT, else 3000)
+  --every SECONDS  how often there is something new (default 5)";
+
+async fn app(hub: &Hub, ex: Exchange<'_>) -> tidings::Result<()> {
+    let answer = match (ex.method(), ex.path()) {
+        ("GET" | "HEAD", "/") => Response::html(PAGE),
+        ("GET" | "HEAD", "/time") => Response::text(now()),
+        ("GET" | "HEAD", "/api/status") => return newest(ex, hub, "status").await,
+        ("GET" | "HEAD", "/update") => return newest(ex, hub, "update").await,
+        (method, "/" | "/time" | "/api/status" | "/update") => match method {
+            // Before it sends a field that a page from elsewhere has set, a browser asks whether it may.
+            "OPTIONS" => Response::new(204).header("Access-Control-Allow-Headers", "If-None-Match"),
+            _ => Response::text("the method is not allowed\n").with_status(405),
+        }
+        .header("Allow", "GET, HEAD, OPTIONS"),
+        _ => Response::text("there is nothing here, see /\n").with_status(404),
+    };
+    ex.reply(public(answer).header("Cache-Control", "no-store")).await
+}
+
+/// Answers with the newest message of a topic, or with 304 if that is the one that the client has.
+async fn newest(ex: Exchange<'_>, hub: &Hub, topic: &str) -> tidings::Result<()> {
+    // In its first moment the server has to wait for one.
+    let batch = hub.subscribe(&[topic], Some(Id::EARLIEST))?.next().await;
+    let message = batch.iter().flat_map(|batch| &batch.messages).next_back().ok_or(Error::Closed)?;
+    let etag = format!("\"{}\"", message.id());
+    let fields = ex.head().headers().filter(|(name, _)| name.eq_ignore_ascii_case("If-None-Match"));
+    let has_it = fields.flat_map(|(_, tags)| tags.split(|byte| *byte == b',')).any(|tag| {
+        let tag = tag.trim_ascii();
+        tag == b"*" || tag.strip_prefix(b"W/").unwrap_or(tag) == etag.as_bytes()
+    });
+    let answer = if has_it { Response::new(304) } else { Response::json(message.data()) };
+    // `no-cache`: a browser keeps the answer, and asks by its ETag whether it still holds.
+    ex.reply(public(answer).header("Cache-Control", "no-cache").header("ETag", etag)).await
+}
+
+/// Lets pages from elsewhere read the answer: a tutorial's front end has a server of its own, or none. `*` is safe,
+/// as everybody is told the same, and a browser takes it only for requests without cookies.
+fn public(answer: Response) -> Response {
+    answer.header("Access-Control-Allow-Origin", "*").header("Access-Control-Expose-Headers", "ETag")
+}
+
+/// Has something new now and then, whoever asks and how often. With a key, as only the newest is of use.
+async fn work(hub: Hub, every: Duration) -> tidings::Result<()> {
+    for (count, status) in ["pending", "processing", "completed"].into_iter().cycle().enumerate() {
+        let update = format!(r#"{{"update":{count},"message":"Update {count}","time":"{}"}}"#, now());
+        hub.send(Message::new("update", update).key("newest"))?;
+        hub.send(Message::new("status", format!(r#"{{"status":"{status}"}}"#)).key("newest"))?;
+        smol::Timer::after(every).await;
+    }
+    Ok(())
+}
+
+fn now() -> impl std::fmt::Display {
+    humantime::format_rfc3339_millis(SystemTime::now())
+}
+
+async fn run(port: u16, every: Duration) -> Result<(), Box<dyn std::error::Error>> {
+    let listener = Async::<TcpListener>::bind(([127, 0, 0, 1], port))
+        .map_err(|error| format!("cannot listen on 127.0.0.1:{port}: {error}; try another --port"))?;
+    let (server, hub) = (Server::new(Limits::DEFAULT), Hub::new(&Limits::DEFAULT));
+    let _work = smol::spawn(work(hub.clone(), every));
+    // Nobody may be reading it, which is no reason to stop.
+    let _ = writeln!(io::stdout(), "http://{}/", listener.get_ref().local_addr()?);
+    Ok(server.serve(listener, &async |ex: Exchange<'_>| app(&hub, ex).await).await?)
+}
+
+/// The port, and how often there is something new.
+fn options() -> Result<(u16, Duration), String> {
+    let port = std::env::var_os("PORT").filter(|port| !port.is_empty());
+    let (mut port, mut every) = (port.unwrap_or("3000".into()), "5".into());
+    let mut args = std::env::args_os().skip(1);
+    while let Some(arg) = args.next() {
+        let option = match arg.to_str() {
+            Some("--port") => &mut port,
+            Some("--every") => &mut every,
+            Some("--help") => end(0, USAGE),
+            _ => return Err(format!("what is {arg:?}?")),
+        };
+        *option = args.next().ok_or(format!("{arg:?} needs a value"))?;
+    }
+    let seconds = |text: &str| Duration::try_from_secs_f64(text.parse().ok()?).ok();
+    let every = every.to_str().and_then(seconds).filter(|every| every.as_millis() >= 10);
+    let port = port.to_str().and_then(|port| port.parse().ok());
+    Ok((
+        port.ok_or("--port or PORT takes a number from 0 to 65535")?,
+        every.ok_or("--every takes seconds, from 0.01")?,
+    ))
+}
+
+fn end(status: i32, what: &str) -> ! {
+    let _ = if status == 0 {
+        writeln!(io::stdout(), "{what}")
+    } else {
+        writeln!(io::stderr(), "short_poll: {what}")
+    };
+    std::process::exit(status)
+}
+
+fn main() {
+    let (port, every) = options().unwrap_or_else(|what| end(2, &format!("{what}\n\n{USAGE}")));
+    smol::block_on(run(port, every)).unwrap_or_else(|error| end(1, &error.to_string()));
+}
