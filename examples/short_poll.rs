@@ -14,10 +14,7 @@ use smol::Async;
 use tidings::{Error, Exchange, Hub, Id, Limits, Message, Response, Server};
 
 const PAGE: &str = include_str!("pages/short_poll.html");
-const USAGE: &str = "usage: short_poll [--port N] [--every SECONDS]
-
-  --port N         the port, 0 for any that is free (default: the variable PORT, else 3000)
-  --every SECONDS  how often there is something new (default 5)";
+const USAGE: &str = "usage: short_poll [--port N] [--every SECONDS]";
 
 async fn app(hub: &Hub, ex: Exchange<'_>) -> tidings::Result<()> {
     let answer = match (ex.method(), ex.path()) {
@@ -27,7 +24,9 @@ async fn app(hub: &Hub, ex: Exchange<'_>) -> tidings::Result<()> {
         ("GET" | "HEAD", "/update") => return newest(ex, hub, "update").await,
         (method, "/" | "/time" | "/api/status" | "/update") => match method {
             // Before it sends a field that a page from elsewhere has set, a browser asks whether it may.
-            "OPTIONS" => Response::new(204).header("Access-Control-Allow-Headers", "If-None-Match"),
+            "OPTIONS" => Response::new(204)
+                .header("Access-Control-Allow-Methods", "GET, HEAD")
+                .header("Access-Control-Allow-Headers", "If-None-Match"),
             _ => Response::text("the method is not allowed\n").with_status(405),
         }
         .header("Allow", "GET, HEAD, OPTIONS"),
@@ -73,49 +72,36 @@ fn now() -> impl std::fmt::Display {
     humantime::format_rfc3339_millis(SystemTime::now())
 }
 
-async fn run(port: u16, every: Duration) -> Result<(), Box<dyn std::error::Error>> {
+/// The port, and how often there is something new.
+fn options() -> Result<(u16, Duration), String> {
+    let port = std::env::var("PORT").ok().filter(|port| !port.is_empty()).unwrap_or("3000".into());
+    let mut options = [("--port", port), ("--every", "5".into())];
+    let mut args = std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned());
+    while let Some(arg) = args.next() {
+        let option = options.iter_mut().find(|(name, _)| *name == arg).ok_or(format!("what is {arg}?"))?;
+        option.1 = args.next().ok_or(format!("{arg} needs a value"))?;
+    }
+    let [(_, port), (_, every)] = options;
+    let port =
+        port.parse().map_err(|_| format!("--port or PORT takes a number from 0 to 65535, not {port}"))?;
+    Ok((port, seconds(&every)?))
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let time = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    time.filter(|time| time.as_millis() >= 10).ok_or(format!("{text} is no number of seconds from 0.01"))
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let (port, every) = options().unwrap_or_else(|what| {
+        eprintln!("short_poll: {what}\n{USAGE}");
+        std::process::exit(2)
+    });
     let listener = Async::<TcpListener>::bind(([127, 0, 0, 1], port))
-        .map_err(|error| format!("cannot listen on 127.0.0.1:{port}: {error}; try another --port"))?;
+        .map_err(|error| format!("cannot listen on 127.0.0.1:{port}: {error}"))?;
     let (server, hub) = (Server::new(Limits::DEFAULT), Hub::new(&Limits::DEFAULT));
     let _work = smol::spawn(work(hub.clone(), every));
     // Nobody may be reading it, which is no reason to stop.
     let _ = writeln!(io::stdout(), "http://{}/", listener.get_ref().local_addr()?);
-    Ok(server.serve(listener, &async |ex: Exchange<'_>| app(&hub, ex).await).await?)
-}
-
-/// The port, and how often there is something new.
-fn options() -> Result<(u16, Duration), String> {
-    let port = std::env::var_os("PORT").filter(|port| !port.is_empty());
-    let (mut port, mut every) = (port.unwrap_or("3000".into()), "5".into());
-    let mut args = std::env::args_os().skip(1);
-    while let Some(arg) = args.next() {
-        let option = match arg.to_str() {
-            Some("--port") => &mut port,
-            Some("--every") => &mut every,
-            Some("--help") => end(0, USAGE),
-            _ => return Err(format!("what is {arg:?}?")),
-        };
-        *option = args.next().ok_or(format!("{arg:?} needs a value"))?;
-    }
-    let seconds = |text: &str| Duration::try_from_secs_f64(text.parse().ok()?).ok();
-    let every = every.to_str().and_then(seconds).filter(|every| every.as_millis() >= 10);
-    let port = port.to_str().and_then(|port| port.parse().ok());
-    Ok((
-        port.ok_or("--port or PORT takes a number from 0 to 65535")?,
-        every.ok_or("--every takes seconds, from 0.01")?,
-    ))
-}
-
-fn end(status: i32, what: &str) -> ! {
-    let _ = if status == 0 {
-        writeln!(io::stdout(), "{what}")
-    } else {
-        writeln!(io::stderr(), "short_poll: {what}")
-    };
-    std::process::exit(status)
-}
-
-fn main() {
-    let (port, every) = options().unwrap_or_else(|what| end(2, &format!("{what}\n\n{USAGE}")));
-    smol::block_on(run(port, every)).unwrap_or_else(|error| end(1, &error.to_string()));
+    Ok(smol::block_on(server.serve(listener, &async |ex: Exchange<'_>| app(&hub, ex).await))?)
 }

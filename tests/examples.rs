@@ -4,7 +4,7 @@
 //! an example, add its name to `EXAMPLES` and its section at the end.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 /// What is tested here; each takes `--port` and the variable `PORT`.
-const EXAMPLES: [&str; 1] = ["short_poll"];
+const EXAMPLES: [&str; 4] = ["events", "long_poll", "short_poll", "ticks"];
 
 /// Longer than anything takes that does not hang.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -100,15 +100,14 @@ fn fits(pattern: &str, text: &str) -> bool {
 }
 
 fn fits_one(pattern: &[u8], text: &[u8]) -> bool {
-    match (pattern.split_first(), text.split_first()) {
-        (None, None) => true,
-        (Some((b'*', rest)), None) => fits_one(rest, text),
-        (Some((b'*', rest)), Some((_, tail))) => fits_one(rest, text) || fits_one(pattern, tail),
-        (Some((b'#', rest)), Some((digit, tail))) => {
-            digit.is_ascii_digit() && (fits_one(rest, tail) || fits_one(pattern, tail))
+    let Some((byte, rest)) = pattern.split_first() else { return text.is_empty() };
+    match byte {
+        b'*' => (0..=text.len()).any(|at| fits_one(rest, &text[at..])),
+        b'#' => {
+            let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+            (1..=digits).any(|at| fits_one(rest, &text[at..]))
         }
-        (Some((byte, rest)), Some((same, tail))) => byte == same && fits_one(rest, tail),
-        _ => false,
+        byte => text.first() == Some(byte) && fits_one(rest, &text[1..]),
     }
 }
 
@@ -137,10 +136,11 @@ impl Program {
     }
 
     fn spawn(command: &mut Command) -> Program {
-        let mut child = command.stdout(Stdio::piped()).spawn().expect("the example starts");
+        let child = command.stdout(Stdio::piped()).spawn().expect("the example starts");
+        let mut program = Program { child, port: 0 };
+        // Dropped at the end, as if nobody reads it any more.
+        let mut out = program.child.stdout.take().expect("its output");
         let (mut said, mut byte) = (String::new(), [0]);
-        let mut out = child.stdout.take().expect("its output");
-        // Then its output is closed, as if nobody reads it any more.
         while !said.ends_with("/\n") {
             assert_eq!(
                 out.read(&mut byte).expect("its output"),
@@ -150,8 +150,9 @@ impl Program {
             said.push(char::from(byte[0]));
         }
         let port = said.trim_end().strip_prefix("http://127.0.0.1:").and_then(|rest| rest.strip_suffix('/'));
-        let port = port.and_then(|port| port.parse().ok()).unwrap_or_else(|| panic!("no port in {said:?}"));
-        Program { child, port }
+        program.port =
+            port.and_then(|port| port.parse().ok()).unwrap_or_else(|| panic!("no port in {said:?}"));
+        program
     }
 
     fn connect(&self) -> Client {
@@ -303,6 +304,56 @@ impl Client {
     }
 }
 
+/// An event stream, as an EventSource reads it.
+struct Events {
+    client: Client,
+    /// What came and was not looked at.
+    text: String,
+    /// The last id that came.
+    last: String,
+}
+
+#[derive(Debug, PartialEq)]
+struct Event {
+    name: String,
+    data: String,
+}
+
+fn event(name: &str, data: &str) -> Event {
+    Event { name: name.into(), data: data.into() }
+}
+
+impl Events {
+    /// Follows a program's `/events` from behind an id, if there is one.
+    fn follow(program: &Program, last: &str) -> Events {
+        let mut client = program.connect();
+        let row = get("/events").with("Accept: text/event-stream");
+        client.send(&if last.is_empty() { row } else { row.with(&format!("Last-Event-ID: {last}")) });
+        let head = client.head();
+        assert_eq!((head.status, head.field("content-type")), (200, Some("text/event-stream")), "{head:?}");
+        assert_eq!(head.field("access-control-allow-origin"), Some("*"), "{head:?}");
+        assert_eq!(head.field("x-accel-buffering"), Some("no"), "{head:?}");
+        Events { client, text: String::new(), last: last.into() }
+    }
+
+    /// The next event that is dispatched; `None` at the end.
+    fn next(&mut self) -> Option<Event> {
+        loop {
+            while let Some((block, rest)) = self.text.split_once("\n\n") {
+                let field =
+                    |name: &str| block.lines().find_map(|line| line.strip_prefix(name).map(str::to_owned));
+                let (name, data, id) = (field("event: "), field("data: "), field("id: "));
+                self.text = rest.to_owned();
+                self.last = id.unwrap_or(std::mem::take(&mut self.last));
+                if let Some(data) = data {
+                    return Some(Event { name: name.unwrap_or("message".into()), data });
+                }
+            }
+            self.text += &self.client.chunk()?;
+        }
+    }
+}
+
 // All of them.
 
 /// How a run ends that should not last.
@@ -345,9 +396,6 @@ fn a_bad_argument_ends_each_with_2_and_a_busy_port_with_1() {
         let said = String::from_utf8_lossy(&stderr);
         assert_eq!(status.code(), Some(1), "{name}: {said}");
         assert!(said.contains(&format!("127.0.0.1:{port}")) && !said.contains("panicked"), "{name}: {said}");
-        let Output { status, stdout, .. } = ends(command(name).arg("--help"));
-        assert_eq!(status.code(), Some(0), "{name}");
-        assert!(String::from_utf8_lossy(&stdout).contains("usage:"), "{name}");
     }
 }
 
@@ -461,5 +509,392 @@ fn short_poll_changes_by_itself_and_not_by_being_asked() {
             ["pending", "processing", "completed"].contains(&status.as_str().unwrap_or_default()),
             "{status}"
         );
+    }
+}
+
+// What is posted, here and there.
+
+/// What is wrong with a body, and a pattern of what is said of it.
+const BAD_BODIES: [(&str, &str); 12] = [
+    (r#"{"data":}"#, "not JSON: expected value *, byte 9 of 9"),
+    (r#"{"data":"#, "not JSON: EOF *, byte 8 of 8"),
+    ("", "not JSON: EOF *, byte 0 of 0"),
+    ("{\n  \"data\": 1,\n  x\n}", "not JSON: *, byte 18 of 20"),
+    ("{\"data\":\"\u{e4}\"", "not JSON: EOF *, byte 12 of 12"),
+    (r#"{"data":1} x"#, "not JSON: trailing characters *, byte 12 of 12"),
+    ("data=hello", "not JSON: expected value *, byte 1 of 10"),
+    (r#"{"data":01}"#, "not JSON: *, byte # of 11"),
+    (r#"{"data":1e999}"#, "not JSON: number out of range *, byte # of 14"),
+    (r#"{"date":1}"#, "it has no field \\\"data\\\""),
+    (r#"["data"]"#, "it has no field \\\"data\\\""),
+    (r#""data""#, "it has no field \\\"data\\\""),
+];
+
+/// `POST /update` and what surrounds it.
+fn check_update(program: &Program, said: &'static str) {
+    for (body, wrong) in BAD_BODIES {
+        let answer = program.ask(&post("/update", body).gives(400).field("Content-Type", "application/json"));
+        assert_eq!(answer.field("access-control-allow-origin"), Some("*"), "{body}");
+        assert!(fits(&format!(r#"{{"error":"{wrong}"}}"#), &answer.body), "{body}: {}", answer.body);
+    }
+    let deep = format!(r#"{{"data":{}}}"#, "[".repeat(1000));
+    let (long, longest) = ("x".repeat(20_000), "x".repeat(70_000));
+    let preflight = ask("OPTIONS", "/update").with("Origin: http://localhost:5173");
+    check(
+        program,
+        &[
+            post("/update", &deep).gives(400).text("*recursion limit*byte # of #*"),
+            post("/update", &format!(r#"{{"data":"{long}"}}"#)).gives(413),
+            post("/update", &format!(r#"{{"data":"{longest}"}}"#)).gives(413),
+            preflight
+                .with("Access-Control-Request-Method: POST")
+                .with("Access-Control-Request-Headers: content-type")
+                .gives(204)
+                .field("Access-Control-Allow-Origin", "*")
+                .field("Access-Control-Allow-Methods", "POST")
+                .field("Access-Control-Allow-Headers", "Content-Type")
+                .no_field("Access-Control-Allow-Credentials"),
+            get("/update")
+                .gives(405)
+                .field("Allow", "OPTIONS, POST")
+                .field("Access-Control-Allow-Origin", "*"),
+            // As a form sends it, or curl without -H: it is JSON all the same.
+            ask("POST", "/update").gives(400).text("*byte 0 of 0*"),
+            post("/update", r#"{"data":"hello"}"#)
+                .field("Content-Type", "application/json")
+                .field("Access-Control-Allow-Origin", "*")
+                .text(said),
+        ],
+    );
+}
+
+// events
+
+#[test]
+fn events_reach_all_who_listen() {
+    let program = Program::start("events", &[]);
+    let mut all: Vec<Events> = (0..3).map(|_| Events::follow(&program, "")).collect();
+    for events in &mut all {
+        assert_eq!(events.next(), Some(event("message", "Connected")));
+    }
+    let sent = r#"{"message":"Data sent successfully"}"#;
+    for (body, data) in [
+        (r#"{"data":"hello"}"#, r#"{"data":"hello"}"#),
+        ("{ \"data\" : {\"a\": [1, 2.5, null, true]} }", r#"{"data":{"a":[1,2.5,null,true]}}"#),
+        (r#"{"data":null,"more":1}"#, r#"{"data":null}"#),
+        (r#"{"data":"two\nlines, \u00e4 \u2028"}"#, "{\"data\":\"two\\nlines, \u{e4} \u{2028}\"}"),
+    ] {
+        program.ask(&post("/update", body).text(sent));
+        for events in &mut all {
+            assert_eq!(events.next(), Some(event("message", data)));
+        }
+    }
+    let mut without_type = post("/update", r#"{"data":1}"#).text(sent);
+    without_type.fields.clear();
+    program.ask(&without_type);
+    assert_eq!(all[0].next(), Some(event("message", r#"{"data":1}"#)));
+}
+
+#[test]
+fn events_resume_where_they_were() {
+    let program = Program::start("events", &[]);
+    let send = |n: u32| program.ask(&post("/update", &format!(r#"{{"data":{n}}}"#)));
+    let got = |n: u32| Some(event("message", &format!(r#"{{"data":{n}}}"#)));
+    let connected = || Some(event("message", "Connected"));
+    let mut events = Events::follow(&program, "");
+    assert_eq!(events.next(), connected());
+    // It has an id before it has an update.
+    let start = events.last;
+    send(1);
+    send(2);
+    let mut events = Events::follow(&program, &start);
+    assert_eq!((events.next(), events.next()), (connected(), got(1)));
+    let first = events.last;
+    let mut events = Events::follow(&program, &first);
+    assert_eq!((events.next(), events.next()), (connected(), got(2)));
+    // Who is new begins now.
+    let mut events = Events::follow(&program, "");
+    assert_eq!(events.next(), connected());
+    send(3);
+    assert_eq!(events.next(), got(3));
+    for foreign in ["1-1", "9999999999999-1", "nonsense"] {
+        let mut events = Events::follow(&program, foreign);
+        assert_eq!(
+            (events.next(), events.next()),
+            (connected(), Some(event("gap", r#"{"gap":true}"#))),
+            "{foreign}"
+        );
+        for n in 1..=3 {
+            assert_eq!(events.next(), got(n), "{foreign}");
+        }
+    }
+    // More than is kept: the gap is told once, before the oldest that is kept.
+    for n in 4..=140 {
+        send(n);
+    }
+    let mut events = Events::follow(&program, &start);
+    assert_eq!((events.next(), events.next()), (connected(), Some(event("gap", r#"{"gap":true}"#))));
+    for n in 13..=140 {
+        assert_eq!(events.next(), got(n));
+    }
+}
+
+#[test]
+fn events_refuse_what_is_wrong() {
+    let program = Program::start("events", &[]);
+    check_update(&program, r#"{"message":"Data sent successfully"}"#);
+    check(
+        &program,
+        &[
+            ask("HEAD", "/events").gives(405).field("Allow", "GET"),
+            post("/events", "{}").gives(405).field("Allow", "GET").field("Access-Control-Allow-Origin", "*"),
+            get("/nothing").gives(404).field("Access-Control-Allow-Origin", "*"),
+        ],
+    );
+}
+
+// ticks
+
+#[test]
+fn ticks_tell_the_time_to_all() {
+    let program = Program::start("ticks", &["--every", "0.05"]);
+    let (mut one, mut other) = (Events::follow(&program, ""), Events::follow(&program, ""));
+    let json = r##"{"time":"#-#-#T#:#:#.#Z","timestamp":#,"message":"New message at #-#-#T#:#:#.#Z"}"##;
+    let first = one.next().expect("a tick");
+    assert!(first.name == "message" && fits(json, &first.data), "{first:?}");
+    let resumed = Events::follow(&program, &one.last).next().expect("a tick");
+    assert_ne!(first, resumed);
+    assert_eq!(one.next().as_ref(), Some(&resumed));
+    // The same ticks for all, from when they began to listen.
+    let (second, mut seen) = (other.next().expect("a tick"), vec![first, resumed]);
+    while !seen.contains(&second) {
+        assert!(seen.len() < 100, "{second:?} is not in {seen:?}");
+        seen.extend(one.next());
+    }
+    let gap = Events::follow(&program, "1-1").next();
+    assert_eq!(gap, Some(event("gap", r#"{"gap":true}"#)));
+    check(
+        &program,
+        &[
+            post("/events", "{}").gives(405).field("Allow", "GET"),
+            get("/update").gives(404),
+            ask("HEAD", "/events").gives(405),
+        ],
+    );
+}
+
+#[test]
+fn ticks_are_text_and_come_to_an_end_if_asked() {
+    let program = Program::start("ticks", &["--text", "--every", "0.05", "--stop-after", "1"]);
+    let mut last = String::new();
+    // Each stream has its own end, also that of who comes back.
+    for _ in 0..2 {
+        let mut events = Events::follow(&program, &last);
+        let mut ticks = 0;
+        loop {
+            let next = events.next().expect("a close comes before the end");
+            if next.name == "close" {
+                assert_eq!(next, event("close", "{}"));
+                break;
+            }
+            assert!(fits("New message at #-#-#T#:#:#.#Z", &next.data), "{next:?}");
+            ticks += 1;
+        }
+        assert!(ticks > 0);
+        assert_eq!(events.next(), None);
+        last = events.last;
+    }
+    for (arg, value) in
+        [("--every", "0"), ("--every", "-1"), ("--every", "x"), ("--every", "inf"), ("--stop-after", "")]
+    {
+        let Output { status, stderr, .. } = ends(command("ticks").args([arg, value]));
+        assert_eq!(status.code(), Some(2), "{arg} {value}: {}", String::from_utf8_lossy(&stderr));
+    }
+}
+
+// long_poll
+
+#[test]
+fn long_poll_has_a_text_for_all_who_wait() {
+    let program = Program::start("long_poll", &["--every", "0.3"]);
+    let mut all: Vec<Client> = (0..3).map(|_| program.connect()).collect();
+    let (mut texts, by) = (Vec::new(), Instant::now() + PATIENCE);
+    // A text may come when some do not wait yet, so they get two; but not every time.
+    while texts.len() < 2 {
+        assert!(Instant::now() < by, "there is no text for all");
+        all.iter_mut().for_each(|client| client.send(&get("/long-poll")));
+        let answers: Vec<Answer> = all.iter_mut().map(|client| client.answer("GET")).collect();
+        for answer in &answers {
+            assert_eq!(
+                (answer.status, answer.field("content-type")),
+                (200, Some("text/plain; charset=utf-8"))
+            );
+            assert!(fits("New message at #-#-#T#:#:#.#Z", &answer.body), "{answer:?}");
+        }
+        if answers.iter().all(|answer| answer.body == answers[0].body) {
+            texts.push(answers[0].body.clone());
+        }
+    }
+    assert_ne!(texts[0], texts[1]);
+    let quiet = Program::start("long_poll", &["--every", "600", "--wait", "0.2"]);
+    let open = ("Access-Control-Allow-Origin", "*");
+    check(
+        &quiet,
+        &[get("/long-poll").text("timed out, ask again").field(open.0, open.1).no_field("Set-Cookie")],
+    );
+}
+
+#[test]
+fn long_poll_holds_the_value_back_until_there_is_one() {
+    let program = Program::start("long_poll", &["--every", "600", "--wait", "0.3"]);
+    check(&program, &[get("/data").text(r#"{"data":null}"#).field("Content-Type", "application/json")]);
+    let program = Program::start("long_poll", &["--every", "0.01", "--wait", "600"]);
+    let mut waiting = program.connect();
+    waiting.send(&get("/data"));
+    let said = r#"{"message":"Data updated successfully"}"#;
+    program.ask(&post("/update", r#"{"data":{"n":1}}"#).text(said));
+    assert_eq!(waiting.answer("GET").body, r#"{"data":{"n":1}}"#);
+    let long = "x".repeat(16_000);
+    let rows = [
+        get("/data").text(r#"{"data":{"n":1}}"#),
+        post("/update", r#"{"data":[2]}"#).text(said),
+        get("/data").text(r#"{"data":[2]}"#).field("Access-Control-Allow-Origin", "*"),
+        get("/data").text(r#"{"data":[2]}"#).field("Cache-Control", "no-store"),
+        post("/update", &format!(r#"{{"data":"{long}"}}"#)).text(said),
+    ];
+    check(&program, &rows);
+    // It stays however much is told after it.
+    for _ in 0..200 {
+        program.ask(&get("/long-poll"));
+    }
+    assert_eq!(program.ask(&get("/data")).json()["data"], long);
+}
+
+/// The cursor in the cookie of an answer.
+fn cookie(answer: &Answer) -> String {
+    let set = answer.field("set-cookie").expect("a cookie");
+    assert!(fits("long_poll_cursor=#-#; HttpOnly; SameSite=Lax; Path=/", set), "{set}");
+    set.split(';').next().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn long_poll_loses_no_message_between_two_polls() {
+    let program = Program::start("long_poll", &["--every", "600"]);
+    let send = |n: u32| program.ask(&post("/update", &format!(r#"{{"data":{n}}}"#)));
+    let message = |row: Row| -> (Value, String, Answer) {
+        let answer = program
+            .ask(&row.field("Content-Type", "application/json").field("Access-Control-Allow-Origin", "*"));
+        let json = answer.json();
+        assert_eq!(
+            (&json["data"], &json["gap"], &json["timeout"]),
+            (&json["message"], &false.into(), &false.into())
+        );
+        (json["data"].clone(), json["next"].as_str().expect("a cursor").to_owned(), answer)
+    };
+    let mut waiting = program.connect();
+    waiting.send(&get("/poll"));
+    // Without a cursor it waits for what is new; whether it waits already is seen only by trying.
+    let by = Instant::now() + PATIENCE;
+    waiting.stream.set_read_timeout(Some(Duration::from_millis(50))).expect("a time-out");
+    let mut sent = 0;
+    while waiting.stream.peek(&mut [0]).is_err() {
+        assert!(Instant::now() < by, "nothing comes of {sent} messages");
+        sent += 1;
+        send(sent);
+    }
+    let first = waiting.answer("GET");
+    let n = u32::try_from(first.json()["data"].as_u64().expect("a number")).expect("a small one");
+    for m in sent + 1..=n + 3 {
+        send(m);
+    }
+    // One by one, by either path, also if other cookies are there.
+    let mut jar = cookie(&first);
+    for (path, m) in [("/poll", n + 1), ("/api/long-poll", n + 2), ("/poll", n + 3)] {
+        let (data, _, answer) = message(get(path).with(&format!("Cookie: theme=dark; {jar}; a=b")));
+        assert_eq!(data, m);
+        jar = cookie(&answer);
+    }
+    // A cursor of one's own comes before the cookie, and leaves it alone.
+    let (data, next, answer) = message(get("/poll?after=earliest").with(&format!("Cookie: {jar}")));
+    assert_eq!((data, answer.field("set-cookie")), (1.into(), None));
+    let (data, _, _) = message(get(&format!("/api/long-poll?after={next}")));
+    assert_eq!(data, 2);
+    // A held one is answered when a message comes.
+    let mut waiting = program.connect();
+    waiting.send(&get("/poll").with(&format!("Cookie: {jar}")));
+    send(1000);
+    assert_eq!(waiting.answer("GET").json()["data"], 1000);
+}
+
+#[test]
+fn long_poll_tells_of_a_time_out_and_of_a_gap() {
+    let program = Program::start("long_poll", &["--every", "600", "--wait", "0.2"]);
+    for path in ["/poll", "/api/long-poll"] {
+        let text = r##"{"data":null,"message":null,"next":"#-#","gap":false,"timeout":true}"##;
+        let answer = program.ask(&get(path).field("Content-Type", "application/json").text(text));
+        // What comes now, between two polls, is behind the cookie.
+        program.ask(&post("/update", r#"{"data":"in between"}"#));
+        let answer = program.ask(&get(path).with(&format!("Cookie: {}", cookie(&answer))));
+        assert_eq!(answer.json()["data"], "in between");
+    }
+    for foreign in ["1-1", "9999999999999-1", "nonsense"] {
+        let answer = program.ask(&get("/poll").with(&format!("Cookie: long_poll_cursor={foreign}")));
+        let json = answer.json();
+        assert_eq!((&json["gap"], &json["data"]), (&true.into(), &"in between".into()), "{foreign}");
+        let answer = program.ask(&get("/poll").with(&format!("Cookie: {}", cookie(&answer))));
+        assert_eq!(answer.json()["gap"], false, "{foreign}");
+    }
+    check(
+        &program,
+        &[
+            get("/poll?after=1-1")
+                .text(r#"{"data":"in between",*"gap":true,"timeout":false}"#)
+                .no_field("Set-Cookie"),
+            get("/poll?after=nonsense").gives(400),
+            get("/poll?after=").gives(400),
+            ask("HEAD", "/poll").gives(405).field("Allow", "GET"),
+            post("/api/long-poll", "{}").gives(405).field("Allow", "GET"),
+            ask("DELETE", "/data").gives(405).field("Allow", "GET"),
+            post("/long-poll", "{}")
+                .gives(405)
+                .field("Allow", "GET")
+                .field("Access-Control-Allow-Origin", "*"),
+            get("/nothing").gives(404),
+        ],
+    );
+    check_update(&program, r#"{"message":"Data updated successfully"}"#);
+}
+
+#[test]
+fn long_poll_lets_go_of_clients_that_leave() {
+    let program = Program::start("long_poll", &["--every", "600", "--wait", "1800"]);
+    // Who only ends its input is still answered, and at once.
+    for path in ["/poll", "/api/long-poll", "/data", "/long-poll"] {
+        let mut client = program.connect();
+        client.send(&get(path));
+        client.stream.shutdown(Shutdown::Write).expect("half a close");
+        assert_eq!(client.answer("GET").status, 200, "{path}");
+        assert!(!client.more(), "{path}");
+    }
+    // More than may be held at a time, so each must give its place back.
+    for _ in 0..3 {
+        let held: Vec<Client> = (0..100)
+            .map(|_| {
+                let mut client = program.connect();
+                client.send(&get("/long-poll"));
+                client
+            })
+            .collect();
+        drop(held);
+    }
+    let by = Instant::now() + PATIENCE;
+    loop {
+        let mut client = program.connect();
+        client.send(&get("/data"));
+        program.ask(&post("/update", r#"{"data":1}"#));
+        if client.answer("GET").status == 200 {
+            break;
+        }
+        assert!(Instant::now() < by, "places are not given back");
     }
 }
