@@ -4,6 +4,8 @@
 //!     curl -N http://127.0.0.1:3000/events        # data: Connected, then what is posted
 //!     curl http://127.0.0.1:3000/update -H 'Content-Type: application/json' -d '{"data":"hello"}'
 //!     curl -N http://127.0.0.1:3000/events -H 'Last-Event-ID: ID'       # what came after that one
+//!
+//! `--port N` or `PORT=N` sets the port, 0 for any that is free.
 
 use std::io::{self, Write};
 use std::net::TcpListener;
@@ -13,11 +15,10 @@ use smol::Async;
 use tidings::{Error, Event, Exchange, Hub, Id, Limits, Response, Server, Wait};
 
 const PAGE: &str = include_str!("pages/events.html");
-const USAGE: &str = "usage: events [--port N]";
+const USAGE: &str = "usage: [PORT=N] events [--port N]";
 
 async fn app(hub: &Hub, mut ex: Exchange<'_>) -> tidings::Result<()> {
-    let refused =
-        |allow| Response::text("the method is not allowed\n").with_status(405).header("Allow", allow);
+    let refused = |allow| Response::text("method not allowed\n").with_status(405).header("Allow", allow);
     let answer = match (ex.method(), ex.path()) {
         ("GET" | "HEAD", "/") => Response::html(PAGE),
         ("GET", "/events") => return events(ex, hub).await,
@@ -75,8 +76,8 @@ async fn events(ex: Exchange<'_>, hub: &Hub) -> tidings::Result<()> {
     }
 }
 
-/// Lets pages from elsewhere read the answer: a tutorial's front end has a server of its own, or none. Here anybody
-/// may read and post anyway; else name the origins that may. A browser takes `*` only without cookies.
+/// Lets pages from elsewhere read the answer: a tutorial's front end has a server of its own, or none. Here
+/// anybody may read and post anyway; else name the origins that may. A browser takes `*` only without cookies.
 fn public(answer: Response) -> Response {
     answer.header("Access-Control-Allow-Origin", "*")
 }
@@ -97,7 +98,7 @@ fn port() -> Result<u16, String> {
         [option, port] if option == "--port" => port.clone(),
         _ => return Err(format!("what is {}?", args.join(" "))),
     };
-    port.parse().map_err(|_| format!("--port or PORT takes a number from 0 to 65535, not {port}"))
+    port.parse().map_err(|_| format!("--port or PORT takes a number up to 65535, not {port}"))
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -6,6 +6,8 @@
 //!     curl http://127.0.0.1:3000/poll -b jar -c jar         # the next message, and said again, the one after
 //!     curl 'http://127.0.0.1:3000/poll?after=ID'            # the one after that which had `"next":"ID"`
 //!     curl http://127.0.0.1:3000/update -H 'Content-Type: application/json' -d '{"data":"hello"}'
+//!
+//! `--port N` or `PORT=N` sets the port, `--every` the seconds between texts (5), `--wait` those of a wait (30).
 
 use std::io::{self, Write};
 use std::net::TcpListener;
@@ -16,11 +18,10 @@ use smol::Async;
 use tidings::{Batch, Exchange, Fault, Hub, Id, Limits, Message, Published, Response, Server, Wait};
 
 const PAGE: &str = include_str!("pages/long_poll.html");
-const USAGE: &str = "usage: long_poll [--port N] [--every SECONDS] [--wait SECONDS]";
+const USAGE: &str = "usage: [PORT=N] long_poll [--port N] [--every SECONDS] [--wait SECONDS]";
 
 async fn app(hub: &Hub, wait: Duration, mut ex: Exchange<'_>) -> tidings::Result<()> {
-    let refused =
-        |allow| Response::text("the method is not allowed\n").with_status(405).header("Allow", allow);
+    let refused = |allow| Response::text("method not allowed\n").with_status(405).header("Allow", allow);
     let answer = match (ex.method(), ex.path()) {
         ("GET" | "HEAD", "/") => Response::html(PAGE),
         ("GET", "/long-poll") => {
@@ -31,7 +32,7 @@ async fn app(hub: &Hub, wait: Duration, mut ex: Exchange<'_>) -> tidings::Result
             let value = ex.wait(hub.subscribe(&["value"], Some(Id::EARLIEST))?.next(), wait / 3).await?;
             Response::json(format!(r#"{{"data":{}}}"#, first(&value).map_or("null", |value| value.data())))
         }
-        ("GET", "/poll" | "/api/long-poll") => next(&mut ex, hub, wait).await?,
+        ("GET", "/poll" | "/api/long-poll") => poll(&mut ex, hub, wait).await?,
         ("POST", "/update") => match data(&ex.text().await?) {
             Ok(data) => {
                 // With a key only the newest is kept. What comes after it never fills the hub, so it stays.
@@ -50,15 +51,15 @@ async fn app(hub: &Hub, wait: Duration, mut ex: Exchange<'_>) -> tidings::Result
         (_, "/update") => refused("OPTIONS, POST"),
         _ => Response::text("there is nothing here, see /\n").with_status(404),
     };
-    // A tutorial's front end has a server of its own, or none. Here anybody may read and post anyway, else name the
-    // origins that may. With `*` a browser sends and keeps no cookie, so that a page from elsewhere needs `?after=`.
+    // A tutorial's front end has a server of its own, or none. Here anybody may read and post anyway; else name
+    // the origins that may. With `*` a browser has no cookie for it, so a page from elsewhere needs `?after=`.
     ex.reply(answer.header("Access-Control-Allow-Origin", "*").header("Cache-Control", "no-store")).await
 }
 
 /// Answers with the message behind the client's cursor, so that none is lost between two polls. The cursor is
-/// `?after=` with the `next` of the answer before, else it is in a cookie. The tabs of a browser share the cookie: what
-/// comes for one tab while another is between two polls, the other does not get. With `?after=` each gets all.
-async fn next(ex: &mut Exchange<'_>, hub: &Hub, wait: Duration) -> tidings::Result<Response> {
+/// `?after=` with the `next` of the answer before, else it is in a cookie. A browser's tabs share the cookie: what
+/// one gets while another is between two polls, the other does not. With `?after=` each gets all.
+async fn poll(ex: &mut Exchange<'_>, hub: &Hub, wait: Duration) -> tidings::Result<Response> {
     let after = ex.head().query("after").map(|id| id.parse().map_err(|_| Fault::Cursor)).transpose()?;
     let mut cookies = ex.head().header("Cookie").unwrap_or_default().split("; ");
     let cookie = cookies.find_map(|cookie| cookie.strip_prefix("long_poll_cursor="));
@@ -73,8 +74,7 @@ async fn next(ex: &mut Exchange<'_>, hub: &Hub, wait: Duration) -> tidings::Resu
     let json =
         format!(r#"{{"data":{data},"message":{data},"next":"{next}","gap":{gap},"timeout":{timeout}}}"#);
     let cookie = format!("long_poll_cursor={next}; HttpOnly; SameSite=Lax; Path=/");
-    let answer = Response::json(json);
-    if after.is_some() { Ok(answer) } else { Ok(answer.header("Set-Cookie", cookie)) }
+    Ok(if after.is_some() { Response::json(json) } else { Response::json(json).header("Set-Cookie", cookie) })
 }
 
 /// The first message of what came, if anything came in time.
@@ -100,7 +100,7 @@ async fn tell(hub: Hub, every: Duration) -> tidings::Result<()> {
     }
 }
 
-/// The port, how often there is a text, and how long a request is held (one for the value a third of that).
+/// The port, how often there is a text, and how long a question waits.
 fn options() -> Result<(u16, Duration, Duration), String> {
     let port = std::env::var("PORT").ok().filter(|port| !port.is_empty()).unwrap_or("3000".into());
     let mut options = [("--port", port), ("--every", "5".into()), ("--wait", "30".into())];
@@ -110,8 +110,7 @@ fn options() -> Result<(u16, Duration, Duration), String> {
         option.1 = args.next().ok_or(format!("{arg} needs a value"))?;
     }
     let [(_, port), (_, every), (_, wait)] = options;
-    let port =
-        port.parse().map_err(|_| format!("--port or PORT takes a number from 0 to 65535, not {port}"))?;
+    let port = port.parse().map_err(|_| format!("--port or PORT takes a number up to 65535, not {port}"))?;
     Ok((port, seconds(&every)?, seconds(&wait)?))
 }
 

@@ -5,6 +5,8 @@
 //!     curl http://127.0.0.1:3000/api/status       # {"status":"pending"}, later another
 //!     curl -i http://127.0.0.1:3000/update        # JSON with an ETag; every 5 seconds there is another
 //!     curl -i http://127.0.0.1:3000/update -H 'If-None-Match: "ID"'     # 304 while it is still that one
+//!
+//! `--port N` or `PORT=N` sets the port, 0 for any that is free; `--every SECONDS` the time for each update.
 
 use std::io::{self, Write};
 use std::net::TcpListener;
@@ -14,7 +16,7 @@ use smol::Async;
 use tidings::{Error, Exchange, Hub, Id, Limits, Message, Response, Server};
 
 const PAGE: &str = include_str!("pages/short_poll.html");
-const USAGE: &str = "usage: short_poll [--port N] [--every SECONDS]";
+const USAGE: &str = "usage: [PORT=N] short_poll [--port N] [--every SECONDS]";
 
 async fn app(hub: &Hub, ex: Exchange<'_>) -> tidings::Result<()> {
     let answer = match (ex.method(), ex.path()) {
@@ -27,7 +29,7 @@ async fn app(hub: &Hub, ex: Exchange<'_>) -> tidings::Result<()> {
             "OPTIONS" => Response::new(204)
                 .header("Access-Control-Allow-Methods", "GET, HEAD")
                 .header("Access-Control-Allow-Headers", "If-None-Match"),
-            _ => Response::text("the method is not allowed\n").with_status(405),
+            _ => Response::text("method not allowed\n").with_status(405),
         }
         .header("Allow", "GET, HEAD, OPTIONS"),
         _ => Response::text("there is nothing here, see /\n").with_status(404),
@@ -51,8 +53,8 @@ async fn newest(ex: Exchange<'_>, hub: &Hub, topic: &str) -> tidings::Result<()>
     ex.reply(public(answer).header("Cache-Control", "no-cache").header("ETag", etag)).await
 }
 
-/// Lets pages from elsewhere read the answer: a tutorial's front end has a server of its own, or none. `*` is safe,
-/// as everybody is told the same, and a browser takes it only for requests without cookies.
+/// Lets pages from elsewhere read the answer: a tutorial's front end has a server of its own, or none. `*` is
+/// safe, as everybody is told the same, and a browser takes it only for requests without cookies.
 fn public(answer: Response) -> Response {
     answer.header("Access-Control-Allow-Origin", "*").header("Access-Control-Expose-Headers", "ETag")
 }
@@ -82,8 +84,7 @@ fn options() -> Result<(u16, Duration), String> {
         option.1 = args.next().ok_or(format!("{arg} needs a value"))?;
     }
     let [(_, port), (_, every)] = options;
-    let port =
-        port.parse().map_err(|_| format!("--port or PORT takes a number from 0 to 65535, not {port}"))?;
+    let port = port.parse().map_err(|_| format!("--port or PORT takes a number up to 65535, not {port}"))?;
     Ok((port, seconds(&every)?))
 }
 

@@ -4,6 +4,8 @@
 //!     cargo run --example ticks -- --every 0.5 --text --stop-after 10
 //!     curl -N http://127.0.0.1:3000/events        # data: {"time":…,"timestamp":…,"message":…}
 //!     curl -N http://127.0.0.1:3000/events -H 'Last-Event-ID: ID'       # what came after that one
+//!
+//! `--port N` or `PORT=N` sets the port, 0 for any that is free. A stream ends with the event `close`.
 
 use std::io::{self, Write};
 use std::net::TcpListener;
@@ -13,11 +15,10 @@ use smol::Async;
 use tidings::{Error, Event, Exchange, Hub, Id, Limits, Response, Server, Wait};
 
 const PAGE: &str = include_str!("pages/ticks.html");
-const USAGE: &str = "usage: ticks [--port N] [--every SECONDS] [--text] [--stop-after SECONDS]";
+const USAGE: &str = "usage: [PORT=N] ticks [--port N] [--every SECONDS] [--text] [--stop-after SECONDS]";
 
 async fn app(hub: &Hub, lasts: Option<Duration>, ex: Exchange<'_>) -> tidings::Result<()> {
-    let refused =
-        |allow| Response::text("the method is not allowed\n").with_status(405).header("Allow", allow);
+    let refused = |allow| Response::text("method not allowed\n").with_status(405).header("Allow", allow);
     let answer = match (ex.method(), ex.path()) {
         ("GET" | "HEAD", "/") => Response::html(PAGE),
         ("GET", "/events") => return events(ex, hub, lasts).await,
@@ -39,7 +40,7 @@ async fn events(ex: Exchange<'_>, hub: &Hub, lasts: Option<Duration>) -> tidings
         .header("Content-Type", "text/event-stream")
         .header("Cache-Control", "no-store, no-transform")
         .header("X-Accel-Buffering", "no")
-        // A tutorial's front end has a server of its own, or none. Everybody is told the same, so all may read it.
+        // A tutorial's front end has a server of its own, or none. All are told the same, so any page may read.
         .header("Access-Control-Allow-Origin", "*");
     let mut stream = ex.stream(head).await?;
     // With an id from the start, so that who is cut off before the first tick misses none.
@@ -102,8 +103,7 @@ fn options() -> Result<Options, String> {
             _ => return Err(format!("what is {arg}?")),
         }
     }
-    let port =
-        port.parse().map_err(|_| format!("--port or PORT takes a number from 0 to 65535, not {port}"))?;
+    let port = port.parse().map_err(|_| format!("--port or PORT takes a number up to 65535, not {port}"))?;
     Ok((port, every, text, lasts))
 }
 
