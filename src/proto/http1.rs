@@ -45,7 +45,8 @@ pub struct Http1 {
 #[derive(Debug)]
 enum Receiving {
     Head,
-    Body(Decoder),
+    // Boxed, since most connections are not in a body.
+    Body(Box<Decoder>),
     Complete,
     Over,
 }
@@ -74,8 +75,19 @@ struct Terms {
 /// A streamed answer of which the head was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Stream {
-    coding: Coding,
+    pieces: Pieces,
     keep: bool,
+}
+
+/// How the pieces of a streamed answer are written. (Less than a `Coding`, which would make every connection larger.)
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pieces {
+    /// As chunks.
+    Chunked,
+    /// As they are, until the close.
+    Plain,
+    /// Not at all: an answer to HEAD, or one that has no content.
+    Dropped,
 }
 
 /// What the connection does next.
@@ -178,7 +190,7 @@ impl Http1 {
     fn begin(&mut self, head: &Head) {
         self.receiving = match head.framing() {
             Framing::None => Receiving::Complete,
-            framing => Receiving::Body(Decoder::new(framing)),
+            framing => Receiving::Body(Box::new(Decoder::new(framing))),
         };
         self.sending = Sending::Owed(Terms {
             version: head.version(),
@@ -344,8 +356,12 @@ impl Http1 {
         };
         let keep = self.may_keep(terms, limits) && !answer.asks_to_close() && coding != Coding::UntilClose;
         answer.write_head(coding, Persistence::of(keep, terms.version), date, out)?;
-        let coding = if terms.head_only { Coding::None } else { coding };
-        self.sending = Sending::Streaming(Stream { coding, keep });
+        let pieces = match coding {
+            Coding::Chunked if !terms.head_only => Pieces::Chunked,
+            Coding::UntilClose if !terms.head_only => Pieces::Plain,
+            _ => Pieces::Dropped,
+        };
+        self.sending = Sending::Streaming(Stream { pieces, keep });
         Ok(())
     }
 
@@ -358,10 +374,10 @@ impl Http1 {
         let Sending::Streaming(stream) = self.sending else {
             return Err(Error::Misuse("no stream was begun"));
         };
-        match stream.coding {
-            Coding::Chunked => push_chunk(data, out),
-            Coding::UntilClose => out.extend_from_slice(data),
-            Coding::None | Coding::Length(_) => {}
+        match stream.pieces {
+            Pieces::Chunked => push_chunk(data, out),
+            Pieces::Plain => out.extend_from_slice(data),
+            Pieces::Dropped => {}
         }
         Ok(())
     }
@@ -369,7 +385,7 @@ impl Http1 {
     /// Appends the end of a streamed answer.
     pub fn finish(&mut self, out: &mut Vec<u8>) {
         if let Sending::Streaming(stream) = self.sending {
-            if stream.coding == Coding::Chunked {
+            if stream.pieces == Pieces::Chunked {
                 out.extend_from_slice(b"0\r\n\r\n");
             }
             self.sending = if stream.keep { Sending::Sent } else { Sending::Over };
