@@ -96,6 +96,10 @@ fn port() -> Result<u16, String> {
     let port = match &args[..] {
         [] => std::env::var("PORT").ok().filter(|port| !port.is_empty()).unwrap_or("3000".into()),
         [option, port] if option == "--port" => port.clone(),
+        [option] if option == "--help" => {
+            println!("{USAGE}");
+            std::process::exit(0)
+        }
         _ => return Err(format!("what is {}?", args.join(" "))),
     };
     port.parse().map_err(|_| format!("--port or PORT takes a number up to 65535, not {port}"))

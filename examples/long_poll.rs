@@ -106,6 +106,10 @@ fn options() -> Result<(u16, Duration, Duration), String> {
     let mut options = [("--port", port), ("--every", "5".into()), ("--wait", "30".into())];
     let mut args = std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned());
     while let Some(arg) = args.next() {
+        if arg == "--help" {
+            println!("{USAGE}");
+            std::process::exit(0)
+        }
         let option = options.iter_mut().find(|(name, _)| *name == arg).ok_or(format!("what is {arg}?"))?;
         option.1 = args.next().ok_or(format!("{arg} needs a value"))?;
     }

@@ -100,6 +100,10 @@ fn options() -> Result<Options, String> {
             "--every" => every = seconds(&value()?)?,
             "--text" => text = true,
             "--stop-after" => lasts = Some(seconds(&value()?)?),
+            "--help" => {
+                println!("{USAGE}");
+                std::process::exit(0)
+            }
             _ => return Err(format!("what is {arg}?")),
         }
     }

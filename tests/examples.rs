@@ -399,6 +399,9 @@ fn a_bad_argument_ends_each_with_2_and_a_busy_port_with_1() {
         let said = String::from_utf8_lossy(&stderr);
         assert_eq!(status.code(), Some(1), "{name}: {said}");
         assert!(said.contains(&format!("127.0.0.1:{port}")) && !said.contains("panicked"), "{name}: {said}");
+        let Output { status, stdout, stderr } = ends(command(name).arg("--help"));
+        assert_eq!((status.code(), stderr.as_slice()), (Some(0), &b""[..]), "{name}");
+        assert!(String::from_utf8_lossy(&stdout).contains("usage:"), "{name}");
     }
 }
 
