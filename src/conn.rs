@@ -505,7 +505,9 @@ impl Conn {
 
     /// Seconds for `Retry-After`, another number for each connection.
     pub(crate) fn retry_after(&self) -> String {
-        self.seat.server.draw_retry().as_secs_f64().ceil().to_string()
+        let retry = self.seat.server.draw_retry();
+        // Rounded up, without floats: to write one takes 20 KiB of code.
+        (retry.as_secs() + u64::from(retry.subsec_nanos() > 0)).to_string()
     }
 
     /// Closes with care: half-closes, then reads until the peer has seen it.
