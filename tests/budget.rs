@@ -15,6 +15,14 @@ fn a_connection_is_small() {
     assert!(size_of::<Exchange<'_>>() <= 16);
 }
 
+#[cfg(feature = "ws")]
+#[test]
+fn a_websocket_decoder_is_small() {
+    let size = size_of::<tidings::proto::frame::Decoder>();
+    println!("Decoder {size}");
+    assert!(size <= 48, "{size}");
+}
+
 async fn app(hub: &Hub, ex: Exchange<'_>) -> tidings::Result<()> {
     match ex.path() {
         "/poll" => transport::poll(ex, hub, &["news"]).await,

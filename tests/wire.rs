@@ -7,6 +7,9 @@ mod block;
 #[path = "properties/completions.rs"]
 #[allow(unreachable_pub, reason = "tests/properties.rs uses it as well")]
 mod completions;
+#[cfg(feature = "ws")]
+#[path = "wire/frames.rs"]
+mod frames;
 
 use std::fmt::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -48,6 +51,8 @@ enum Handler {
     Close,
     /// Is a handshake, or a fault.
     Upgrade,
+    /// There are no requests: the bytes are WebSocket frames.
+    Frames,
 }
 
 macro_rules! pages {
@@ -72,6 +77,8 @@ pages! {
     expectations "expect";
     #[cfg(feature = "ws")]
     upgrades "upgrade";
+    #[cfg(feature = "ws")]
+    websocket_frames "websocket";
     limits "limits";
     hostile_input "hostile";
     early_verdicts "early";
@@ -82,8 +89,12 @@ fn every_page_is_run() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/wire");
     for entry in std::fs::read_dir(folder).expect("the folder") {
         let name = entry.expect("an entry").file_name().into_string().expect("a name");
+        // Beside the pages there is a file on how to read them, and one that reads some of them.
         let page = name.strip_suffix(".md").filter(|page| *page != "README");
-        let Some(page) = page.filter(|page| cfg!(feature = "ws") || *page != "upgrade") else { continue };
+        let Some(page) = page else { continue };
+        if !cfg!(feature = "ws") && matches!(page, "upgrade" | "websocket") {
+            continue;
+        }
         assert!(PAGES.iter().any(|(known, _)| *known == page), "{name} is in no test");
     }
 }
@@ -117,6 +128,10 @@ fn run_case(case: &Case) -> Result<(), String> {
 
 /// Runs an input, cut where `cut` says, and returns the log.
 fn play(case: &Case, input: &[Vec<u8>], cut: &dyn Fn(usize) -> bool) -> String {
+    #[cfg(feature = "ws")]
+    if let Handler::Frames = case.handler {
+        return frames::play(&pieces(input, cut), &case.limits);
+    }
     let mut peer = Peer::new(case, input, cut);
     let mut log = Log::default();
     loop {
@@ -165,6 +180,7 @@ fn answer(peer: &mut Peer<'_>, log: &mut Log, head: &Head) -> Result<(), Fault> 
             Ok(())
         }),
         Handler::Upgrade => return upgrade(peer, log, head),
+        Handler::Frames => unreachable!("they are played elsewhere"),
     }
     .expect("a legal answer");
     log.line(&format!("answer {}", read_answer(&out, head.method(), head.version())));
@@ -276,6 +292,23 @@ fn read_answer(out: &[u8], method: &str, version: Version) -> String {
     format!("{status}{framed} {end}")
 }
 
+/// Cuts what comes into pieces, where `cut` says and where the peer waits.
+fn pieces(input: &[Vec<u8>], cut: &dyn Fn(usize) -> bool) -> Vec<Vec<u8>> {
+    let (mut pieces, mut at) = (Vec::new(), 0);
+    for part in input {
+        let mut piece = Vec::new();
+        for byte in part {
+            if cut(at) && !piece.is_empty() {
+                pieces.push(std::mem::take(&mut piece));
+            }
+            piece.push(*byte);
+            at += 1;
+        }
+        pieces.push(piece);
+    }
+    pieces
+}
+
 /// The sending side of a case.
 struct Peer<'c> {
     case: &'c Case,
@@ -287,19 +320,7 @@ struct Peer<'c> {
 
 impl<'c> Peer<'c> {
     fn new(case: &'c Case, input: &[Vec<u8>], cut: &dyn Fn(usize) -> bool) -> Peer<'c> {
-        let (mut pieces, mut at) = (Vec::new(), 0);
-        for part in input {
-            let mut piece = Vec::new();
-            for byte in part {
-                if cut(at) && !piece.is_empty() {
-                    pieces.push(std::mem::take(&mut piece));
-                }
-                piece.push(*byte);
-                at += 1;
-            }
-            pieces.push(piece);
-        }
-        Peer { case, http: Http1::new(), pieces: pieces.into_iter(), ended: false }
+        Peer { case, http: Http1::new(), pieces: pieces(input, cut).into_iter(), ended: false }
     }
 
     /// Sends one piece more; false if nothing more comes.
@@ -399,11 +420,15 @@ fn parse_case(page: &str, text: &str) -> Case {
             text.split_once(&format!("```{kind}\n")).unwrap_or_else(|| panic!("{name}: no {kind}"));
         rest.split_once("```").unwrap_or_else(|| panic!("{name}: {kind} has no end")).0
     };
-    let (input, ends) = block::input(block("http"));
+    let in_hex = text.contains("```hex\n");
+    let (input, ends) = match in_hex {
+        true => (vec![block::hex(block("hex"))], false),
+        false => block::input(block("http")),
+    };
     let mut case = Case {
         log: block("log").to_owned(),
         limits: Limits::DEFAULT,
-        handler: Handler::Echo,
+        handler: if in_hex { Handler::Frames } else { Handler::Echo },
         show: Vec::new(),
         input,
         ends,
@@ -441,6 +466,7 @@ fn set_limit(limits: &mut Limits, text: &str) {
         "headers" => &mut limits.headers,
         "body" => &mut limits.body,
         "chunk_overhead" => &mut limits.chunk_overhead,
+        "message" => &mut limits.message,
         name => panic!("no limit is called {name}"),
     };
     *place = value.parse().expect("a number");
@@ -452,9 +478,14 @@ fn all_cases() -> impl Iterator<Item = Case> {
     PAGES.iter().flat_map(|(page, text)| parse_page(page, text))
 }
 
+/// Those that are no WebSocket frames.
+fn request_cases() -> impl Iterator<Item = Case> {
+    all_cases().filter(|case| !matches!(case.handler, Handler::Frames))
+}
+
 #[test]
 fn a_verdict_on_a_head_comes_once_and_stays() {
-    for case in all_cases() {
+    for case in request_cases() {
         let bytes: Vec<u8> = case.input.concat();
         let mut verdict = None;
         for end in 0..=bytes.len().min(case.limits.head + 8) {
@@ -472,7 +503,7 @@ fn a_verdict_on_a_head_comes_once_and_stays() {
 #[test]
 fn what_needs_more_can_be_made_whole() {
     let mut stuck = String::new();
-    for case in all_cases() {
+    for case in request_cases() {
         let bytes = case.input.concat();
         let strict = Case { handler: Handler::Echo, ends: false, ..case };
         let mut limits = strict.limits.clone();

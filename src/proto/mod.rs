@@ -13,6 +13,8 @@ use core::ops::Range;
 
 pub mod body;
 mod fields;
+#[cfg(feature = "ws")]
+pub mod frame;
 pub mod head;
 pub mod http1;
 pub mod response;
@@ -91,8 +93,19 @@ pub enum Fault {
     WebSocketVersion,
     /// A WebSocket handshake outside the grammar (RFC 6455, 4.2.1).
     Handshake,
-    /// A WebSocket frame outside the grammar (RFC 6455, 5), or an end without a close.
+    /// A WebSocket frame outside the grammar: reserved bits, an unknown opcode, a length not in its shortest form
+    /// (RFC 6455, 5.2).
     Frame,
+    /// A WebSocket frame of a client without a mask (RFC 6455, 5.1).
+    Unmasked,
+    /// A WebSocket message that begins inside another, or goes on without a beginning (RFC 6455, 5.4).
+    Fragments,
+    /// A control frame in fragments, or with more than 125 bytes (RFC 6455, 5.5).
+    ControlFrame,
+    /// A close frame with half a code, or with one that must not be sent (RFC 6455, 7.4).
+    CloseFrame,
+    /// The end of a WebSocket's input without a close frame (RFC 6455, 7.1.5).
+    Unclosed,
     /// A WebSocket message above [`Limits::message`](crate::Limits::message).
     MessageTooLarge,
     /// A cursor in the query that is not an id.
@@ -163,6 +176,11 @@ impl Fault {
             Fault::WebSocketVersion => "only WebSocket version 13 is spoken here",
             Fault::Handshake => "the WebSocket handshake is not legal",
             Fault::Frame => "a WebSocket frame is not legal",
+            Fault::Unmasked => "a client's WebSocket frames must be masked",
+            Fault::Fragments => "the fragments of a WebSocket message are out of order",
+            Fault::ControlFrame => "a control frame has at most 125 bytes and no fragments",
+            Fault::CloseFrame => "the code of the close must not be sent",
+            Fault::Unclosed => "the WebSocket ended without a close",
             Fault::MessageTooLarge => "the message is too large",
             Fault::Cursor => "the cursor is not an id",
             Fault::Topic => "there is no such topic here",

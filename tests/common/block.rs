@@ -1,4 +1,4 @@
-//! The `http` blocks of the golden pages; `tests/wire/README.md` says how they are written.
+//! The `http` and `hex` blocks of the golden pages; `tests/wire/README.md` says how they are written.
 #![allow(unreachable_pub, reason = "test files share it")]
 
 /// The bytes between the waits, and whether the input ends.
@@ -24,6 +24,23 @@ pub fn input(block: &str) -> (Vec<Vec<u8>>, bool) {
     }
     parts.retain(|part| !part.is_empty());
     (parts, false)
+}
+
+/// The bytes of a block in hex, with text in quotes.
+pub fn hex(block: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for (place, part) in block.split('"').enumerate() {
+        if place % 2 == 1 {
+            unescape(part, &mut bytes);
+            continue;
+        }
+        let digits: Vec<u8> = part.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
+        for pair in digits.chunks(2) {
+            let pair = std::str::from_utf8(pair).expect("digits");
+            bytes.push(u8::from_str_radix(pair, 16).expect("two hex digits"));
+        }
+    }
+    bytes
 }
 
 /// The bytes that a line stands for, without its end.

@@ -4,6 +4,8 @@
 
 pub mod chunked;
 mod completions;
+#[cfg(feature = "ws")]
+pub mod frames;
 pub mod framing;
 pub mod head;
 pub mod history;
