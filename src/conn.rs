@@ -1,7 +1,7 @@
 //! [`Conn`]: the state machine, a stream, and its deadlines. It moves bytes and decides nothing about them.
 
 use core::cell::RefCell;
-use core::future::poll_fn;
+use core::future::{Future, poll_fn};
 use core::pin::Pin;
 use std::io;
 use std::sync::atomic::Ordering;
@@ -110,10 +110,10 @@ pub struct Conn {
     life: Life,
     /// Bytes that the exchange keeps: the head, and the body as far as it is collected.
     pub(crate) kept: usize,
-    /// Requests in a row that were there without a wait.
-    turns: u8,
+    /// Requests, messages and writes in a row without a wait.
+    pub(crate) turns: u8,
     /// Whether the last try to read found no room in `buffered`.
-    starved: bool,
+    pub(crate) starved: bool,
 }
 
 /// What a connection is doing, and by when it must have done it.
@@ -208,7 +208,7 @@ impl Conn {
             }
             // A peer that keeps its socket full must not keep the thread: two of them held up a third for
             // seconds. (Before the head is taken: whoever drops this future must not lose one.)
-            self.take_turn().await;
+            poll_fn(|cx| self.poll_turn(cx)).await;
             // A match that awaits would keep the head's place in the memory of an idle connection.
             let turn = match self.http.head(self.seat.server.limits()) {
                 Ok(Turn::Head(head)) => {
@@ -242,6 +242,7 @@ impl Conn {
             let held = self.seat.is_held();
             self.seat.release();
             self.kept = 0;
+            self.seat.settle(self.http.buffered());
             if self.http.owes() {
                 self.fail_aside(&Error::Misuse("the request was not answered")).await;
                 return Ok(());
@@ -390,29 +391,14 @@ impl Conn {
     }
 
     /// Writes what is to be written, within [`Limits::write_time`]. Cancel-safe.
-    pub(crate) async fn flush(&mut self) -> Result<()> {
-        if self.out.is_empty() {
-            return Ok(());
-        }
-        // Mostly the peer takes it at once, and no time has to be looked up.
-        let mut by = None;
-        let flushed = poll_fn(|cx| match self.poll_flush(cx) {
-            Poll::Ready(flushed) => Poll::Ready(flushed.map_err(Error::from)),
-            Poll::Pending => {
-                self.turns = 0;
-                let by = *by.get_or_insert_with(|| deadline(self.limits().write_time));
-                self.seat.poll_due(cx, Some(by)).map(|()| Err(Error::Timeout(Phase::Write)))
-            }
-        })
-        .await;
-        if flushed.is_err() {
-            // Nobody waits for the rest.
-            (self.out, self.written) = (Vec::new(), 0);
-            self.http.abandon();
-            self.life = Life::Over;
-        }
-        self.take_turn().await;
-        flushed
+    pub(crate) fn flush(&mut self) -> Flush<'_, 'static> {
+        self.write(b"")
+    }
+
+    /// Writes what is to be written and these bytes behind it, within [`Limits::write_time`]; if it is dropped, the
+    /// next write goes on. Bytes that the peer takes at once are not copied.
+    pub(crate) fn write<'b>(&mut self, bytes: &'b [u8]) -> Flush<'_, 'b> {
+        Flush { conn: self, bytes, by: None }
     }
 
     /// Counts what was done without a wait; whether it was much, or the first since one.
@@ -422,16 +408,32 @@ impl Conn {
         look
     }
 
-    /// Counts a request or a write, and lets the others go first after some without a wait.
-    async fn take_turn(&mut self) {
-        self.turns += 1;
-        if self.turns >= TURNS {
-            self.turns = 0;
-            future::yield_now().await;
+    /// Counts a request, a message or a write, and lets the others go first after some without a wait.
+    pub(crate) fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.turns = self.turns.saturating_add(1);
+        if self.turns < TURNS {
+            return Poll::Ready(());
         }
+        self.turns = 0;
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
-    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    /// Writes these bytes straight from where they are if nothing is to go before them, and keeps the rest.
+    fn poll_write(&mut self, cx: &mut Context<'_>, mut bytes: &[u8]) -> Poll<io::Result<()>> {
+        if self.out.is_empty() && !bytes.is_empty() {
+            match Pin::new(&mut self.io).poll_write(cx, bytes) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(written)) => bytes = &bytes[written..],
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => {}
+            }
+        }
+        self.out.extend_from_slice(bytes);
+        self.poll_flush(cx)
+    }
+
+    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.written < self.out.len() {
             match ready!(Pin::new(&mut self.io).poll_write(cx, &self.out[self.written..]))? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
@@ -555,6 +557,44 @@ impl Conn {
 impl core::fmt::Debug for Conn {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("Conn").field("life", &self.life).field("http", &self.http).finish_non_exhaustive()
+    }
+}
+
+/// Writes what is to be written. By hand, since it lies in the memory of whatever writes: as an `async fn` it took three
+/// times as much.
+pub(crate) struct Flush<'c, 'b> {
+    conn: &'c mut Conn,
+    /// What goes behind that, until it is written or kept.
+    bytes: &'b [u8],
+    /// When it must be done, from when it had to wait.
+    by: Option<Instant>,
+}
+
+impl Future for Flush<'_, '_> {
+    type Output = Result<()>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        let (bytes, this) = (core::mem::take(&mut self.bytes), &mut *self);
+        if this.by.is_none() && this.conn.out.is_empty() && bytes.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        // Mostly the peer takes it at once, and no time has to be looked up.
+        let error = match this.conn.poll_write(cx, bytes) {
+            Poll::Ready(Ok(())) => return this.conn.poll_turn(cx).map(Ok),
+            Poll::Ready(Err(error)) => Error::from(error),
+            Poll::Pending => {
+                this.conn.turns = 0;
+                let patience = this.conn.limits().write_time;
+                let by = *this.by.get_or_insert_with(|| deadline(patience));
+                ready!(this.conn.seat.poll_due(cx, Some(by)));
+                Error::Timeout(Phase::Write)
+            }
+        };
+        // Nobody waits for the rest.
+        (this.conn.out, this.conn.written) = (Vec::new(), 0);
+        this.conn.http.abandon();
+        this.conn.life = Life::Over;
+        Poll::Ready(Err(error))
     }
 }
 

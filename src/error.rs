@@ -70,6 +70,8 @@ pub enum Phase {
     Body,
     /// Writing to a peer that does not read.
     Write,
+    /// Reading a WebSocket message.
+    Message,
     /// Waiting for the answer to a WebSocket ping.
     Pong,
 }
@@ -117,6 +119,7 @@ impl fmt::Display for Error {
             Error::Timeout(Phase::Head) => f.write_str("the request head took too long"),
             Error::Timeout(Phase::Body) => f.write_str("the request body took too long"),
             Error::Timeout(Phase::Write) => f.write_str("the peer does not read"),
+            Error::Timeout(Phase::Message) => f.write_str("the message took too long"),
             Error::Timeout(Phase::Pong) => f.write_str("the peer does not answer pings"),
             Error::TooLarge => f.write_str("the message is too large for the history"),
             Error::Full => f.write_str("a limit is reached, try later"),

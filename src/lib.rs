@@ -42,6 +42,8 @@
 //! # Features
 //!
 //! - `ws` (default): the WebSocket upgrade, `WebSocket` and `transport::websocket`.
+//! - `tungstenite`: WebSocket frames by async-tungstenite instead of our own code. It passes the same tests, and takes
+//!   more memory: see [`Limits::worst_case`].
 
 mod conn;
 mod error;

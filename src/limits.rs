@@ -19,13 +19,18 @@ pub(crate) const SPARE: usize = 1024;
 /// After this many requests or frames in a row without a wait, a connection lets the others go first.
 pub(crate) const TURNS: u8 = 16;
 
+/// Bytes that may wait to be written on a WebSocket when a ping is answered; beyond them only the latest ping is, when
+/// they are gone. They are in [`CONNECTION`].
+#[cfg(all(feature = "ws", not(feature = "tungstenite")))]
+pub(crate) const PONGS: usize = 1024;
+
 /// The most that a [`Batch`](crate::Batch) of more than one message counts with in its history, in bytes. A
 /// reader whose peer is slow holds one batch while it writes, so this bounds what it can pin.
 pub(crate) const BATCH: usize = 4 * 1024;
 
-/// How much longer than a message its frames may be, all together: of one character JSON makes at most 6 bytes, and
-/// an event stream 7 of a line end.
-const FRAMES: usize = 6 + 7;
+/// How much longer than a message its frames may be, all together: of one character JSON makes at most 6 bytes, once for
+/// polls and once for WebSockets, and an event stream 7 of a line end.
+const FRAMES: usize = if cfg!(feature = "ws") { 6 + 6 + 7 } else { 6 + 7 };
 
 /// What a connection is counted as in [`Limits::worst_case`] for its task, its socket and its state, in bytes.
 const CONNECTION: usize = 4 * 1024;
@@ -59,7 +64,8 @@ pub struct Limits {
     /// Time for a whole request head, from the accept or from its first byte. The peer sees a silent close if it
     /// sent nothing, else 408.
     pub head_time: Duration,
-    /// Time for a whole request body, from the first time it is asked for. The peer sees 408 and a close.
+    /// Time for a whole request body, from the first time it is asked for: the peer sees 408 and a close. Time for a
+    /// whole WebSocket message, from its first byte: the peer sees close 1008.
     pub body_time: Duration,
     /// Time that a connection may wait between two requests. The peer sees a silent close.
     pub idle: Duration,
@@ -71,7 +77,7 @@ pub struct Limits {
     pub poll_wait: Duration,
     /// Time between two heartbeats: an SSE comment or id, a WebSocket ping.
     pub ping: Duration,
-    /// Time for the answer to a WebSocket ping. The peer is cut off.
+    /// Time for the answer to a WebSocket ping, or for anything else that its peer sends. The peer is cut off.
     pub pong: Duration,
     /// The shortest and the longest `retry:` and `Retry-After`; each connection draws its own, so that a restart
     /// makes no storm.
@@ -132,9 +138,10 @@ impl Limits {
 
     /// The most memory in bytes that one server and one hub with these limits take, whatever clients do.
     ///
-    /// It is `buffered + history_bytes +` the frames of the newest message `+`, for each connection, its state and one batch of messages (as published, and
-    /// as it is being written), `+`, for each WebSocket, one message of the client's, which the engine keeps room
-    /// for. What the embedder's own code keeps is not in it, nor text that JSON has to escape.
+    /// It is `buffered + history_bytes +` the frames of the newest message `+`, for each connection, its state and one
+    /// batch of messages (as published, and as it is being written). With the feature `tungstenite` it has, for each
+    /// WebSocket, also one message of the client's, which that engine keeps room for. What the embedder's own code keeps
+    /// is not in it (a body or a message that is whole is the embedder's), nor text that JSON has to escape.
     ///
     /// # Examples
     ///
@@ -144,7 +151,7 @@ impl Limits {
     pub const fn worst_case(&self) -> usize {
         let batch = if self.largest_message() > BATCH { self.largest_message() } else { BATCH };
         let connections = (self.connections + self.refusals()) * CONNECTION + self.connections * 2 * batch;
-        let sockets = if cfg!(feature = "ws") { self.held * self.message } else { 0 };
+        let sockets = if cfg!(feature = "tungstenite") { self.held * self.message } else { 0 };
         self.buffered + self.history_bytes + FRAMES * self.largest_message() + connections + sockets
     }
 

@@ -80,7 +80,7 @@ pub struct Published {
     id: Id,
     message: Message,
     /// The bytes for each kind of transport, made when the first reader needs them.
-    frames: [OnceLock<Box<[u8]>>; 2],
+    frames: [OnceLock<Box<[u8]>>; 3],
     charge: Charge,
 }
 
@@ -95,13 +95,15 @@ pub enum Frame {
     Sse,
     /// The JSON object that polls and WebSockets send.
     Json,
+    /// The WebSocket frame of that object.
+    WebSocket,
 }
 
 impl Published {
     /// A message that is about to be kept: charged to the ledger from now on.
     pub(super) fn new(id: Id, message: Message, ledger: &Arc<AtomicUsize>) -> Published {
         let charge = Charge::new(cost(&message), ledger);
-        Published { id, message, frames: [OnceLock::new(), OnceLock::new()], charge }
+        Published { id, message, frames: [const { OnceLock::new() }; 3], charge }
     }
 
     /// The id.
@@ -168,6 +170,7 @@ impl Published {
         let slot = &self.frames[match frame {
             Frame::Sse => 0,
             Frame::Json => 1,
+            Frame::WebSocket => 2,
         }];
         slot.get_or_init(|| {
             let bytes = make(self).into_boxed_slice();

@@ -1,7 +1,9 @@
 //! WebSocket: each message a text frame.
 
+use std::sync::Arc;
+
 use super::{after, gap_json, message_json};
-use crate::{Batch, Exchange, Frame, Hub, Id, Result, Wait, WebSocket};
+use crate::{Batch, Exchange, Frame, Hub, Id, Published, Result, Subscription, Wait, WebSocket};
 
 /// Sends what is published, each message as a text frame `{"id","topic","data"}`. The first frame is
 /// `{"next":ID}`, the cursor; so is one after each heartbeat that moved it. A gap is
@@ -28,49 +30,119 @@ use crate::{Batch, Exchange, Frame, Hub, Id, Result, Wait, WebSocket};
 /// }
 /// ```
 pub async fn websocket(ex: Exchange<'_>, hub: &Hub, topics: &[&str]) -> Result<()> {
+    // The beginning and the end are boxed: a feed takes the memory of its largest part for as long as it lives.
+    let mut feed = Box::pin(open(ex, hub, topics)).await?;
+    match feed.follow().await? {
+        Some((code, reason)) => Box::pin(feed.socket.close(code, reason)).await,
+        None => Ok(()),
+    }
+}
+
+/// Begins the feed: the cursor, and what is there already.
+async fn open<'c>(ex: Exchange<'c>, hub: &Hub, topics: &[&str]) -> Result<Feed<'c>> {
     let mut news = hub.subscribe(topics, after(ex.head())?)?;
     let mut socket = ex.upgrade(None).await?;
-    let heartbeat = socket.server().limits().ping;
-    let mut batch = news.try_next();
-    let mut told = batch.as_ref().map_or(news.cursor(), |batch| batch.from);
+    let batch = news.try_next();
+    let (mut told, mut frames) = (batch.as_ref().map_or(news.cursor(), |batch| batch.from), Vec::new());
     // With a gap to tell, the gap's frame carries the cursor: who had it before would resume without hearing of it.
     if !batch.as_ref().is_some_and(|batch| batch.gap) {
-        send_cursor(&mut socket, told).await?;
+        frames = cursor_frame(told);
     }
-    loop {
-        while let Some(new) = batch {
-            send_batch(&mut socket, &new).await?;
-            told = new.next;
-            batch = news.try_next();
+    if let Some(batch) = batch {
+        told = batch.next;
+        push_batch(&batch, &mut frames);
+    }
+    socket.send_framed(&frames).await?;
+    Ok(Feed { socket, news, told })
+}
+
+/// A feed under way.
+struct Feed<'c> {
+    socket: WebSocket<'c>,
+    news: Subscription,
+    /// The cursor that the client has.
+    told: Id,
+}
+
+impl Feed<'_> {
+    /// Sends what comes, until the end; with which code and why, unless the client has left.
+    async fn follow(&mut self) -> Result<Option<(u16, &'static str)>> {
+        loop {
+            let heartbeat = self.socket.server().limits().ping;
+            let frames = match self.socket.wait(self.news.next(), heartbeat).await? {
+                Wait::Ready(Some(batch)) => self.frames(batch),
+                Wait::Ready(None) => return Ok(Some((1000, "closed"))),
+                Wait::Readable => return Ok(Some((1008, "this is a feed: nothing is to be sent"))),
+                Wait::Shutdown => return Ok(Some((1001, "shutdown"))),
+                Wait::Left => return Ok(None),
+                Wait::Elapsed => self.heartbeat(),
+            };
+            // Several messages are one write.
+            self.socket.send_framed(frames.bytes()).await?;
         }
-        batch = match socket.wait(news.next(), heartbeat).await? {
-            Wait::Ready(Some(batch)) => Some(batch),
-            Wait::Ready(None) => return socket.close(1000, "closed").await,
-            Wait::Readable => return socket.close(1008, "this is a feed: nothing is to be sent").await,
-            Wait::Shutdown => return socket.close(1001, "shutdown").await,
-            Wait::Left => return Ok(()),
-            Wait::Elapsed => {
-                if told != news.cursor() {
-                    told = news.cursor();
-                    send_cursor(&mut socket, told).await?;
-                }
-                None
-            }
-        };
+    }
+
+    fn frames(&mut self, mut batch: Batch) -> Frames {
+        self.told = batch.next;
+        if let (1, false) = (batch.messages.len(), batch.gap) {
+            return batch.messages.pop().map_or_else(Frames::default, Frames::Shared);
+        }
+        let mut frames = Vec::new();
+        push_batch(&batch, &mut frames);
+        Frames::Own(frames)
+    }
+
+    /// The cursor if it moved since it was last told.
+    fn heartbeat(&mut self) -> Frames {
+        let cursor = self.news.cursor();
+        if self.told == cursor {
+            return Frames::default();
+        }
+        self.told = cursor;
+        Frames::Own(cursor_frame(cursor))
     }
 }
 
-async fn send_cursor(socket: &mut WebSocket<'_>, next: Id) -> Result<()> {
-    socket.send(format!(r#"{{"next":"{next}"}}"#)).await
+/// What is to be written.
+enum Frames {
+    /// One message, as it mostly is: its frame is written from where all readers share it.
+    Shared(Arc<Published>),
+    /// Several, or something else.
+    Own(Vec<u8>),
 }
 
-async fn send_batch(socket: &mut WebSocket<'_>, batch: &Batch) -> Result<()> {
+impl Frames {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Frames::Shared(message) => frame(message),
+            Frames::Own(frames) => frames,
+        }
+    }
+}
+
+impl Default for Frames {
+    fn default() -> Frames {
+        Frames::Own(Vec::new())
+    }
+}
+
+fn cursor_frame(next: Id) -> Vec<u8> {
+    WebSocket::frame(&format!(r#"{{"next":"{next}"}}"#))
+}
+
+fn push_batch(batch: &Batch, frames: &mut Vec<u8>) {
     if batch.gap {
-        socket.send(gap_json(batch)).await?;
+        frames.extend_from_slice(&WebSocket::frame(&gap_json(batch)));
     }
     for message in &batch.messages {
-        let json = message.frame(Frame::Json, message_json);
-        socket.send(core::str::from_utf8(json).unwrap_or_default()).await?;
+        frames.extend_from_slice(frame(message));
     }
-    Ok(())
+}
+
+/// The frame of a message: made for its first reader.
+fn frame(message: &Published) -> &[u8] {
+    message.frame(Frame::WebSocket, |message| {
+        let json = message_json(message);
+        WebSocket::frame(core::str::from_utf8(&json).unwrap_or_default())
+    })
 }

@@ -1,37 +1,35 @@
-//! [`WebSocket`]: messages over an upgraded connection. The only file that names async-tungstenite.
+//! [`WebSocket`]: messages over an upgraded connection, its heartbeats and deadlines.
+//!
+//! What reads and writes frames is an `Engine`: ours over `proto::frame`, or async-tungstenite with the feature
+//! `tungstenite`.
+
+#[cfg(not(feature = "tungstenite"))]
+mod engine;
+#[cfg(feature = "tungstenite")]
+mod tungstenite;
 
 use core::future::{Future, pending, poll_fn};
-use core::pin::{Pin, pin};
-use std::io;
-use std::task::{Context, Poll};
+use core::pin::pin;
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use async_tungstenite::WebSocketStream;
-use async_tungstenite::tungstenite::error::ProtocolError;
-use async_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
-use async_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
-use async_tungstenite::tungstenite::{Error as WsError, Message as WsMessage};
-use futures_lite::io::{AsyncRead, AsyncWrite};
-use futures_lite::{Stream, future, ready};
+use futures_lite::future;
 
-use crate::conn::Conn;
+#[cfg(not(feature = "tungstenite"))]
+use self::engine::Engine;
+#[cfg(feature = "tungstenite")]
+use self::tungstenite::Engine;
 use crate::error::{Error, Phase, Result};
 use crate::exchange::Exchange;
-use crate::limits::{Limits, STARVED, TURNS};
-use crate::proto::Fault;
+use crate::proto::frame::{Opcode, close_code, is_close_code, push_frame};
 use crate::proto::ws::{Upgrade, is_upgrade, offered};
 use crate::server::Server;
 use crate::sweep::deadline;
 use crate::wait::Wait;
 
-/// Bytes that the engine reads at once. Its default of 128 KiB is allocated per socket, and zeroed per read.
-const ENGINE_READ: usize = 1024;
-
-/// Bytes that the engine may keep for control frames above one message that is being written.
-const ENGINE_SPARE: usize = 1024;
-
 /// A WebSocket (RFC 6455). It pings every [`Limits::ping`](crate::Limits::ping) while it waits, and gives up a
-/// peer that does not answer within [`Limits::pong`](crate::Limits::pong).
+/// peer from which then nothing comes within [`Limits::pong`](crate::Limits::pong). Pings of the peer's are answered while
+/// it waits.
 ///
 /// # Examples
 ///
@@ -52,17 +50,39 @@ const ENGINE_SPARE: usize = 1024;
 /// # tidings::Result::Ok(()) }).unwrap();
 /// ```
 pub struct WebSocket<'c> {
-    engine: WebSocketStream<Socket<'c>>,
+    engine: Engine<'c>,
     /// A message that came during a wait.
     received: Option<Payload>,
-    /// When the next ping is due.
-    ping_by: Instant,
-    /// When the answer to the last ping is due, until it comes.
-    pong_by: Option<Instant>,
+    heart: Heart,
+    /// When the message under way must be whole; `None` until one was waited for.
+    message_by: Option<Instant>,
     /// Whether the peer can still be waited for.
     open: bool,
-    /// Messages in a row, whether or not there was a wait between them.
-    turns: u8,
+}
+
+/// What keeps a connection alive next.
+#[derive(Clone, Copy, Debug)]
+enum Heart {
+    /// A ping is due then.
+    Ping(Instant),
+    /// The answer to the last ping is due then.
+    Pong(Instant),
+}
+
+impl Heart {
+    fn due(self) -> Instant {
+        let (Heart::Ping(due) | Heart::Pong(due)) = self;
+        due
+    }
+}
+
+/// What an engine read.
+enum Came {
+    Message(Payload),
+    /// The peer's close; the answer waits to be written, unless ours came first.
+    Close,
+    /// A part of a message, or control frames.
+    Part,
 }
 
 /// What one WebSocket message carries.
@@ -153,23 +173,10 @@ impl<'c> Exchange<'c> {
         let date = conn.seat.server.date();
         let early = conn.http.upgrade(&upgrade.accept, protocol, date.as_deref(), &mut conn.out);
         conn.flush().await?;
-        let limits = conn.limits();
-        let (config, ping_by) = (config(limits), deadline(limits.ping));
-        let socket = Socket { taken: early.len(), starved_by: None, write_by: None, conn };
-        let engine = WebSocketStream::from_partially_read(socket, early, Role::Server, Some(config)).await;
-        Ok(WebSocket { engine, received: None, ping_by, pong_by: None, open: true, turns: 0 })
+        let heart = Heart::Ping(deadline(conn.limits().ping));
+        let engine = Engine::new(conn, early).await;
+        Ok(WebSocket { engine, received: None, heart, message_by: None, open: true })
     }
-}
-
-fn config(limits: &Limits) -> WebSocketConfig {
-    WebSocketConfig::default()
-        .read_buffer_size(ENGINE_READ)
-        .write_buffer_size(0)
-        .max_write_buffer_size(
-            limits.message.max(limits.history_bytes).saturating_mul(4).saturating_add(ENGINE_SPARE),
-        )
-        .max_message_size(Some(limits.message))
-        .max_frame_size(Some(limits.message))
 }
 
 impl WebSocket<'_> {
@@ -178,8 +185,9 @@ impl WebSocket<'_> {
     /// # Errors
     ///
     /// What the peer did wrong, after it was closed with the code that says so: 1002, 1007 or 1009.
-    /// [`Error::Timeout`] if it answers no pings, [`Error::Full`] (1013) if there is no room to read to,
-    /// [`Error::Io`].
+    /// [`Error::Timeout`] if it answers no pings, or if a message is not whole within
+    /// [`Limits::body_time`](crate::Limits::body_time) (1008); [`Error::Full`] (1013) if all that time there is no room
+    /// to read it to; [`Error::Io`].
     ///
     /// # Cancel safety
     ///
@@ -189,18 +197,17 @@ impl WebSocket<'_> {
     ///
     /// See [`Exchange::upgrade`].
     pub async fn recv(&mut self) -> Result<Option<Payload>> {
-        // A peer that sends without end must not keep the thread.
-        self.turns += 1;
-        if self.turns >= TURNS {
-            self.turns = 0;
+        if self.received.is_none() {
+            // A busy peer's next message comes while the others have their turn, and is then read without the reactor.
             future::yield_now().await;
+            self.engine.conn_mut().io.expect();
         }
         loop {
             match self.wait(pending::<()>(), Duration::MAX).await? {
                 Wait::Readable => return Ok(self.received.take()),
                 Wait::Left => return Ok(None),
                 Wait::Shutdown => {
-                    self.close(1001, "shutdown").await?;
+                    Box::pin(self.close(1001, "shutdown")).await?;
                     return Ok(None);
                 }
                 Wait::Ready(()) | Wait::Elapsed => {}
@@ -249,104 +256,122 @@ impl WebSocket<'_> {
         let mut future = pin!(future);
         loop {
             let event = poll_fn(|cx| {
+                // Now and then the peer comes first: a future that is always ready must not hide it.
+                if self.engine.conn_mut().count_turn() {
+                    if let Poll::Ready(event) = self.poll_end(cx) {
+                        return Poll::Ready(event.map(|event| Some(event.into_wait())));
+                    }
+                }
                 if let Poll::Ready(value) = future.as_mut().poll(cx) {
                     return Poll::Ready(Ok(Some(Wait::Ready(value))));
                 }
                 self.poll_event(cx, by).map_ok(|event| event.map(Event::into_wait))
             });
             match event.await {
+                Ok(None) => Box::pin(self.beat()).await?,
+                Ok(Some(Wait::Left)) => {
+                    // Our half of the close goes out, if the peer still reads.
+                    let _ = Box::pin(self.engine.flush()).await;
+                    return Ok(Wait::Left);
+                }
                 Ok(Some(wait)) => return Ok(wait),
-                Ok(None) => self.beat().await?,
-                Err(error) => return Err(self.refuse(error).await),
+                Err(error) => return Err(Box::pin(self.refuse(error)).await),
             }
         }
     }
 
     /// What happens beside the future that is waited for; `None` when a heartbeat is due.
     fn poll_event(&mut self, cx: &mut Context<'_>, by: Instant) -> Poll<Result<Option<Event>>> {
-        match self.poll_message(cx) {
-            Poll::Ready(Ok(event)) => return Poll::Ready(Ok(Some(event))),
-            Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-            Poll::Pending => {}
+        if let Poll::Ready(event) = self.poll_message(cx) {
+            return Poll::Ready(event.map(Some));
         }
-        let now = Instant::now();
-        if self.pong_by.is_some_and(|by| now >= by) {
+        let message_by = self.message_by();
+        let (conn, now) = (self.engine.conn(), Instant::now());
+        if matches!(self.heart, Heart::Pong(by) if now >= by) {
             return Poll::Ready(Err(Error::Timeout(Phase::Pong)));
         }
-        let socket = self.engine.get_ref();
-        let again = socket.starved_by.map(|_| now + STARVED);
-        let soonest = again.into_iter().chain([by, self.pong_by.unwrap_or(self.ping_by)]).min();
-        let due = socket.conn.seat.poll_due(cx, soonest);
-        if socket.conn.is_draining() {
+        if message_by.is_some_and(|by| now >= by) {
+            let error = if conn.starved { Error::Full } else { Error::Timeout(Phase::Message) };
+            return Poll::Ready(Err(error));
+        }
+        let soonest = [Some(by), Some(self.heart.due()), message_by].into_iter().flatten().min();
+        let due = conn.poll_due(cx, soonest);
+        if conn.is_draining() {
             return Poll::Ready(Ok(Some(Event::Shutdown)));
         }
         due.map(|()| Ok((now >= by).then_some(Event::Elapsed)))
     }
 
+    /// What the peer sent, or the end.
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event>> {
+        match self.poll_message(cx) {
+            Poll::Pending if self.engine.conn().is_draining() => Poll::Ready(Ok(Event::Shutdown)),
+            event => event,
+        }
+    }
+
+    /// When the message under way must be whole. A peer may send pongs between its fragments, so that its pings say
+    /// nothing about it.
+    fn message_by(&mut self) -> Option<Instant> {
+        let patience = self.server().limits().body_time;
+        match self.engine.is_under_way() {
+            true => Some(*self.message_by.get_or_insert_with(|| deadline(patience))),
+            false => {
+                self.message_by = None;
+                None
+            }
+        }
+    }
+
     /// Reads until a message is whole, the peer has gone, or it has had its turn.
     fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event>> {
-        for _ in 0..TURNS {
+        loop {
             match (&self.received, self.open) {
                 (Some(_), _) => return Poll::Ready(Ok(Event::Readable)),
                 (None, false) => return Poll::Ready(Ok(Event::Left)),
-                (None, true) => {
-                    let read = ready!(Pin::new(&mut self.engine).poll_next(cx));
-                    self.take(read)?;
-                }
+                (None, true) => ready!(self.poll_read(cx))?,
             }
         }
-        cx.waker().wake_by_ref();
-        Poll::Pending
     }
 
-    /// Takes over what the engine has read.
-    fn take(&mut self, read: Option<core::result::Result<WsMessage, WsError>>) -> Result<()> {
-        let socket = self.engine.get_mut();
-        match read.transpose() {
-            Ok(Some(WsMessage::Text(text))) => {
-                socket.settle(0);
-                self.received = Some(Payload::from(text.as_str()));
-            }
-            Ok(Some(WsMessage::Binary(bytes))) => {
-                socket.settle(0);
-                self.received = Some(Payload::from(bytes.to_vec()));
-            }
-            // The engine answers pings and closes by itself, when it is polled again.
-            Ok(Some(WsMessage::Ping(payload))) => socket.forget(payload.len()),
-            Ok(Some(WsMessage::Pong(payload))) => {
-                socket.forget(payload.len());
-                self.pong_by = None;
-            }
-            Ok(Some(_)) => {}
-            Ok(None) => self.open = false,
-            Err(error) => {
-                self.open = false;
-                return Err(engine_error(error));
-            }
+    /// Reads once.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        let read = ready!(self.engine.poll_read(cx));
+        // Who sends is alive; a pong may have to wait behind a large message.
+        if let Heart::Pong(_) = self.heart {
+            self.heart = Heart::Ping(deadline(self.server().limits().ping));
         }
-        Ok(())
+        self.open = matches!(read, Ok(Came::Message(_) | Came::Part));
+        match read? {
+            Came::Message(message) => (self.received, self.message_by) = (Some(message), None),
+            Came::Close => {}
+            // A peer that sends without end must not keep the thread.
+            Came::Part => ready!(self.engine.conn_mut().poll_turn(cx)),
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// Pings when that is due.
     async fn beat(&mut self) -> Result<()> {
-        let now = Instant::now();
-        if now >= self.ping_by && self.pong_by.is_none() {
-            self.ping().await?;
+        match self.heart {
+            Heart::Ping(by) if Instant::now() >= by => self.ping().await,
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// Closes with the code that says what was wrong.
     async fn refuse(&mut self, error: Error) -> Error {
         let code = match error {
-            Error::Fault(Fault::NotUtf8) => 1007,
-            Error::Fault(Fault::MessageTooLarge) => 1009,
-            Error::Fault(_) => 1002,
+            Error::Fault(fault) => close_code(fault),
+            Error::Timeout(Phase::Message) => 1008,
             Error::Full => 1013,
             _ => return error,
         };
+        self.open = false;
         // The error that came first is the one to tell.
-        let _ = self.write(close_frame(code, &error.to_string())).await;
+        if self.engine.push_close(code, &error.to_string()).is_ok() {
+            let _ = self.engine.flush().await;
+        }
         error
     }
 
@@ -365,11 +390,52 @@ impl WebSocket<'_> {
     ///
     /// See [`Exchange::upgrade`].
     pub async fn send(&mut self, message: impl Into<Payload>) -> Result<()> {
-        let message = match message.into() {
-            Payload::Text(text) => WsMessage::Text(text.into()),
-            Payload::Binary(bytes) => WsMessage::Binary(bytes.into()),
-        };
-        self.write(message).await
+        self.engine.push(message.into())?;
+        self.engine.flush().await
+    }
+
+    /// The frame of a text, ready to be sent to many by [`send_framed`](WebSocket::send_framed).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert_eq!(tidings::WebSocket::frame("hi"), b"\x81\x02hi");
+    /// ```
+    pub fn frame(text: &str) -> Vec<u8> {
+        let mut frame = Vec::new();
+        push_frame(Opcode::Text, text.as_bytes(), &mut frame);
+        frame
+    }
+
+    /// Sends texts that were framed by [`frame`](WebSocket::frame), one or several behind each other, in one write if
+    /// the peer takes it. So a message that goes to many is framed once.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`send`](WebSocket::send), and [`Error::Misuse`] for bytes that are something else, of which none is
+    /// sent.
+    ///
+    /// # Cancel safety
+    ///
+    /// That of [`send`](WebSocket::send).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidings::{Batch, Frame, WebSocket};
+    ///
+    /// async fn send_all(socket: &mut WebSocket<'_>, batch: &Batch) -> tidings::Result<()> {
+    ///     let mut frames = Vec::new();
+    ///     for message in &batch.messages {
+    ///         // The first reader makes the frame, all the others share it.
+    ///         let frame = message.frame(Frame::WebSocket, |message| WebSocket::frame(message.data()));
+    ///         frames.extend_from_slice(frame);
+    ///     }
+    ///     socket.send_framed(&frames).await
+    /// }
+    /// ```
+    pub async fn send_framed(&mut self, frames: &[u8]) -> Result<()> {
+        self.engine.send_framed(frames).await
     }
 
     /// Sends a ping; its answer is due within [`Limits::pong`](crate::Limits::pong), and seen while waiting.
@@ -401,11 +467,11 @@ impl WebSocket<'_> {
     /// # tidings::Result::Ok(()) }).unwrap();
     /// ```
     pub async fn ping(&mut self) -> Result<()> {
-        let limits = self.server().limits();
-        let (ping_by, pong_by) = (deadline(limits.ping), deadline(limits.pong));
-        self.ping_by = ping_by;
-        self.pong_by.get_or_insert(pong_by);
-        self.write(WsMessage::Ping(Vec::new().into())).await
+        if let Heart::Ping(_) = self.heart {
+            self.heart = Heart::Pong(deadline(self.server().limits().pong));
+        }
+        self.engine.push_ping()?;
+        self.engine.flush().await
     }
 
     /// Closes with a code (RFC 6455, 7.4) and a reason of at most 123 bytes, and waits for the peer's close, at
@@ -427,27 +493,31 @@ impl WebSocket<'_> {
     /// # }
     /// ```
     pub async fn close(&mut self, code: u16, reason: &str) -> Result<()> {
-        if !CloseCode::from(code).is_allowed() || reason.len() > 123 {
+        if !is_close_code(code) || reason.len() > 123 {
             return Err(Error::Misuse("the close code or its reason is not legal"));
         }
         if !self.open {
             return Ok(());
         }
-        self.write(close_frame(code, reason)).await?;
+        (self.open, self.received) = (false, None);
+        self.engine.push_close(code, reason)?;
+        self.engine.flush().await?;
         let by = deadline(self.server().limits().linger);
-        poll_fn(|cx| match self.poll_message(cx) {
-            Poll::Ready(Ok(Event::Readable)) => {
-                // Too late to be answered.
-                self.received = None;
-                cx.waker().wake_by_ref();
-                if Instant::now() < by { Poll::Pending } else { Poll::Ready(()) }
-            }
-            Poll::Ready(_) => Poll::Ready(()),
-            Poll::Pending => self.engine.get_ref().conn.seat.poll_due(cx, Some(by)),
-        })
-        .await;
-        self.open = false;
+        poll_fn(|cx| self.poll_closed(cx, by)).await;
         Ok(())
+    }
+
+    /// Reads until the peer's close, at most so long; a message is too late to be answered.
+    fn poll_closed(&mut self, cx: &mut Context<'_>, by: Instant) -> Poll<()> {
+        loop {
+            match self.engine.poll_read(cx) {
+                Poll::Ready(Ok(Came::Message(_) | Came::Part)) if Instant::now() < by => {
+                    ready!(self.engine.conn_mut().poll_turn(cx));
+                }
+                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Pending => return self.engine.conn().poll_due(cx, Some(by)),
+            }
+        }
     }
 
     /// Waits until the peer has closed or the server shuts down; messages are thrown away.
@@ -501,15 +571,7 @@ impl WebSocket<'_> {
     /// # tidings::Result::Ok(()) }).unwrap();
     /// ```
     pub fn server(&self) -> &Server {
-        &self.engine.get_ref().conn.seat.server
-    }
-
-    async fn write(&mut self, message: WsMessage) -> Result<()> {
-        let by = deadline(self.server().limits().write_time);
-        self.engine.get_mut().write_by = Some(by);
-        let sent = self.engine.send(message).await.map_err(engine_error);
-        self.engine.get_mut().write_by = None;
-        sent
+        &self.engine.conn().seat.server
     }
 }
 
@@ -535,98 +597,5 @@ impl Event {
             Event::Left => Wait::Left,
             Event::Shutdown => Wait::Shutdown,
         }
-    }
-}
-
-fn close_frame(code: u16, reason: &str) -> WsMessage {
-    WsMessage::Close(Some(CloseFrame { code: code.into(), reason: reason.into() }))
-}
-
-/// Whose doing an engine's error is.
-fn engine_error(error: WsError) -> Error {
-    match error {
-        WsError::Io(error) if error.kind() == io::ErrorKind::TimedOut => Error::Timeout(Phase::Write),
-        WsError::Io(error) if error.kind() == io::ErrorKind::OutOfMemory => Error::Full,
-        WsError::Io(error) => Error::Io(error),
-        WsError::Capacity(_) => Error::Fault(Fault::MessageTooLarge),
-        WsError::Utf8(_) => Error::Fault(Fault::NotUtf8),
-        WsError::Protocol(ProtocolError::SendAfterClosing) => Error::Io(io::ErrorKind::NotConnected.into()),
-        WsError::Protocol(_) => Error::Fault(Fault::Frame),
-        error => Error::Io(io::Error::new(io::ErrorKind::NotConnected, error)),
-    }
-}
-
-/// The connection as the engine sees it: counts what it reads, and bounds how long it writes.
-struct Socket<'c> {
-    conn: &'c mut Conn,
-    /// Bytes read since the last whole message: what the engine holds of a part of one.
-    taken: usize,
-    /// While there is no room to read to: when to give up.
-    starved_by: Option<Instant>,
-    /// When the write under way must be done.
-    write_by: Option<Instant>,
-}
-
-impl Socket<'_> {
-    /// The engine holds this much of a message that is not whole.
-    fn settle(&mut self, taken: usize) {
-        self.taken = taken;
-        // It refuses a longer message, so the rest of what was read is frame heads that it has dropped.
-        let most = self.conn.limits().message.saturating_add(ENGINE_READ);
-        self.conn.seat.settle(taken.min(most));
-    }
-
-    /// A control frame was read and dropped: its head, its mask and its payload.
-    fn forget(&mut self, payload: usize) {
-        self.settle(self.taken.saturating_sub(6 + payload));
-    }
-
-    /// A write that waits: is its time up?
-    fn bound<T>(&mut self, cx: &mut Context<'_>, write: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        match (write, self.write_by) {
-            (Poll::Pending, Some(by)) => {
-                self.conn.seat.poll_due(cx, Some(by)).map(|()| Err(io::ErrorKind::TimedOut.into()))
-            }
-            (write, _) => write,
-        }
-    }
-}
-
-impl AsyncRead for Socket<'_> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
-        let most = buf.len();
-        let used = self.taken.min(self.conn.limits().message.saturating_add(ENGINE_READ));
-        let granted = self.conn.seat.lease(used, most);
-        if granted == 0 && most > 0 {
-            let patience = self.conn.limits().body_time;
-            let by = *self.starved_by.get_or_insert_with(|| deadline(patience));
-            // The wait that this read is part of looks again soon.
-            return if Instant::now() < by {
-                Poll::Pending
-            } else {
-                Poll::Ready(Err(io::ErrorKind::OutOfMemory.into()))
-            };
-        }
-        self.starved_by = None;
-        let read = Pin::new(&mut self.conn.io).poll_read(cx, &mut buf[..granted]);
-        let taken = self.taken + if let Poll::Ready(Ok(n)) = read { n } else { 0 };
-        self.settle(taken);
-        read
-    }
-}
-
-impl AsyncWrite for Socket<'_> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let write = Pin::new(&mut self.conn.io).poll_write(cx, buf);
-        self.bound(cx, write)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let flush = Pin::new(&mut self.conn.io).poll_flush(cx);
-        self.bound(cx, flush)
-    }
-
-    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.conn.io).poll_close(cx)
     }
 }

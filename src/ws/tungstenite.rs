@@ -1,0 +1,218 @@
+//! [`Engine`]: a connection as a WebSocket, by async-tungstenite. The only file that names it.
+
+use core::pin::Pin;
+use std::collections::VecDeque;
+use std::io;
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use async_tungstenite::WebSocketStream;
+use async_tungstenite::tungstenite::error::ProtocolError;
+use async_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
+use async_tungstenite::tungstenite::{Error as WsError, Message};
+use futures_lite::Stream;
+use futures_lite::io::{AsyncRead, AsyncWrite};
+
+use super::{Came, Payload};
+use crate::conn::Conn;
+use crate::error::{Error, Phase, Result};
+use crate::limits::Limits;
+use crate::proto::Fault;
+use crate::proto::frame::split_text;
+use crate::sweep::deadline;
+
+/// Bytes that it reads at once. Its default of 128 KiB is allocated per socket, and zeroed per read.
+const READ: usize = 1024;
+
+/// Bytes that it may keep for control frames above one message that is being written.
+const SPARE: usize = 1024;
+
+/// A connection as a WebSocket.
+pub(super) struct Engine<'c> {
+    stream: WebSocketStream<Socket<'c>>,
+    /// What is to be written.
+    out: VecDeque<Message>,
+}
+
+impl<'c> Engine<'c> {
+    /// A connection whose upgrade was accepted, and what came behind the request.
+    pub(super) async fn new(conn: &'c mut Conn, early: Vec<u8>) -> Engine<'c> {
+        let config = config(conn.limits());
+        let socket = Socket { taken: early.len(), write_by: None, conn };
+        let stream = WebSocketStream::from_partially_read(socket, early, Role::Server, Some(config)).await;
+        Engine { stream, out: VecDeque::new() }
+    }
+
+    pub(super) fn conn(&self) -> &Conn {
+        self.stream.get_ref().conn
+    }
+
+    pub(super) fn conn_mut(&mut self) -> &mut Conn {
+        self.stream.get_mut().conn
+    }
+
+    /// Whether a message was begun that is not whole.
+    pub(super) fn is_under_way(&self) -> bool {
+        self.stream.get_ref().taken > 0
+    }
+
+    /// Reads one frame.
+    pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<Came>> {
+        let read = ready!(Pin::new(&mut self.stream).poll_next(cx));
+        let socket = self.stream.get_mut();
+        Poll::Ready(Ok(match read.transpose().map_err(error)? {
+            Some(Message::Text(text)) => {
+                socket.settle(0);
+                Came::Message(Payload::from(text.as_str()))
+            }
+            Some(Message::Binary(bytes)) => {
+                socket.settle(0);
+                Came::Message(Payload::from(bytes.to_vec()))
+            }
+            // It answers pings and closes by itself, when it is polled again.
+            Some(Message::Ping(payload) | Message::Pong(payload)) => {
+                socket.forget(payload.len());
+                Came::Part
+            }
+            Some(Message::Close(_) | Message::Frame(_)) => Came::Part,
+            None => Came::Close,
+        }))
+    }
+
+    /// Takes a message to be written.
+    pub(super) fn push(&mut self, message: Payload) -> Result<()> {
+        self.out.push_back(match message {
+            Payload::Text(text) => Message::Text(text.into()),
+            Payload::Binary(bytes) => Message::Binary(bytes.into()),
+        });
+        Ok(())
+    }
+
+    pub(super) fn push_ping(&mut self) -> Result<()> {
+        self.out.push_back(Message::Ping(Vec::new().into()));
+        Ok(())
+    }
+
+    pub(super) fn push_close(&mut self, code: u16, reason: &str) -> Result<()> {
+        let close = CloseFrame { code: code.into(), reason: reason.into() };
+        self.out.push_back(Message::Close(Some(close)));
+        Ok(())
+    }
+
+    /// Sends ready-made text frames.
+    pub(super) async fn send_framed(&mut self, frames: &[u8]) -> Result<()> {
+        let (mut rest, mut texts) = (frames, VecDeque::new());
+        while !rest.is_empty() {
+            let framed =
+                split_text(rest).and_then(|(text, rest)| Some((core::str::from_utf8(text).ok()?, rest)));
+            let (text, behind) = framed.ok_or(Error::Misuse("these are no whole text frames"))?;
+            texts.push_back(Message::text(text));
+            rest = behind;
+        }
+        self.out.append(&mut texts);
+        self.flush().await
+    }
+
+    /// Writes what was pushed.
+    pub(super) async fn flush(&mut self) -> Result<()> {
+        while let Some(message) = self.out.pop_front() {
+            let by = deadline(self.conn().limits().write_time);
+            self.stream.get_mut().write_by = Some(by);
+            let sent = self.stream.send(message).await.map_err(error);
+            self.stream.get_mut().write_by = None;
+            sent?;
+        }
+        Ok(())
+    }
+}
+
+fn config(limits: &Limits) -> WebSocketConfig {
+    let most = limits.message.max(limits.history_bytes).saturating_mul(4).saturating_add(SPARE);
+    WebSocketConfig::default()
+        .read_buffer_size(READ)
+        .write_buffer_size(0)
+        .max_write_buffer_size(most)
+        .max_message_size(Some(limits.message))
+        // It takes control frames for messages.
+        .max_frame_size(Some(limits.message.max(125)))
+}
+
+/// Whose doing an error is.
+fn error(error: WsError) -> Error {
+    match error {
+        WsError::Io(error) if error.kind() == io::ErrorKind::TimedOut => Error::Timeout(Phase::Write),
+        WsError::Io(error) => Error::Io(error),
+        WsError::Capacity(_) => Error::Fault(Fault::MessageTooLarge),
+        WsError::Utf8(_) => Error::Fault(Fault::NotUtf8),
+        WsError::Protocol(ProtocolError::SendAfterClosing) => Error::Io(io::ErrorKind::NotConnected.into()),
+        WsError::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Error::Fault(Fault::Unclosed),
+        WsError::Protocol(_) => Error::Fault(Fault::Frame),
+        error => Error::Io(io::Error::new(io::ErrorKind::NotConnected, error)),
+    }
+}
+
+/// The connection as it sees it: counts what it reads, and bounds how long it writes.
+struct Socket<'c> {
+    conn: &'c mut Conn,
+    /// Bytes read since the last whole message: what it holds of a part of one.
+    taken: usize,
+    /// When the write under way must be done.
+    write_by: Option<Instant>,
+}
+
+impl Socket<'_> {
+    /// It holds this much of a message that is not whole.
+    fn settle(&mut self, taken: usize) {
+        self.taken = taken;
+        // It refuses a longer message, so the rest of what was read is frame heads that it has dropped.
+        let most = self.conn.limits().message.saturating_add(READ);
+        self.conn.seat.settle(taken.min(most));
+    }
+
+    /// A control frame was read and dropped: its head, its mask and its payload.
+    fn forget(&mut self, payload: usize) {
+        self.settle(self.taken.saturating_sub(6 + payload));
+    }
+
+    /// A write that waits: is its time up?
+    fn bound<T>(&mut self, cx: &mut Context<'_>, write: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        match (write, self.write_by) {
+            (Poll::Pending, Some(by)) => {
+                self.conn.seat.poll_due(cx, Some(by)).map(|()| Err(io::ErrorKind::TimedOut.into()))
+            }
+            (write, _) => write,
+        }
+    }
+}
+
+impl AsyncRead for Socket<'_> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        let most = buf.len();
+        let used = self.taken.min(self.conn.limits().message.saturating_add(READ));
+        let granted = self.conn.seat.lease(used, most);
+        self.conn.starved = granted == 0 && most > 0;
+        if self.conn.starved {
+            return Poll::Pending;
+        }
+        let read = Pin::new(&mut self.conn.io).poll_read(cx, &mut buf[..granted]);
+        let taken = self.taken + if let Poll::Ready(Ok(n)) = read { n } else { 0 };
+        self.settle(taken);
+        read
+    }
+}
+
+impl AsyncWrite for Socket<'_> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let write = Pin::new(&mut self.conn.io).poll_write(cx, buf);
+        self.bound(cx, write)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flush = Pin::new(&mut self.conn.io).poll_flush(cx);
+        self.bound(cx, flush)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.conn.io).poll_close(cx)
+    }
+}
