@@ -508,6 +508,9 @@ page = await open(proxy.port);
 const pixels = () => page.locator("canvas").evaluateAll(all => all.map(canvas => canvas.toDataURL()));
 const blank = await pixels();
 
+/** How many messages each pane has the latency of. */
+const timed = () => page.evaluate(() => panes.map(({ figures }) => figures.latencies().length));
+
 await check("a message by WebSocket takes less time than by short poll", async () => {
   await connected(page);
   await beats(page, 1);
@@ -515,8 +518,7 @@ await check("a message by WebSocket takes less time than by short poll", async (
     await publish(demo.port, `timed ${n}`);
     await new Promise(done => setTimeout(done, 80));
   }
-  const counts = () => page.evaluate(() => panes.map(({ figures }) => figures.latencies().length));
-  await until(async () => assert.deepEqual(await counts(), [30, 30, 30, 30]));
+  await until(async () => assert.deepEqual(await timed(), [30, 30, 30, 30]));
   const [poll, wait, sse, ws] = await page.evaluate(() => panes.map(({ figures }) => figures.percentiles(50, 99)));
   for (const [p50, p99] of [poll, wait, sse, ws]) assert(p50 >= 0 && p50 <= p99 && p99 < 5000, `${p50} ${p99}`);
   assert(ws[0] < poll[0] / 2 && sse[0] < poll[0] / 2 && wait[0] < poll[0] / 2, `${[poll, wait, sse, ws]}`);
@@ -534,7 +536,9 @@ await check("latency is counted from the publish, not from the page's start or t
   await connected(page);
   await agree(page);
   await beats(page, 2);
-  assert.deepEqual(await page.evaluate(() => panes.map(({ figures }) => figures.latencies().length)), [30, 30, 30, 30]);
+  await publish(demo.port, "while somebody looks");
+  await agree(page);
+  await until(async () => assert.deepEqual(await timed(), [31, 31, 31, 31]));
 });
 
 await check("it counts the requests that the server sees, and the bytes that the proxy sees", async () => {
@@ -543,7 +547,7 @@ await check("it counts the requests that the server sees, and the bytes that the
   demo = await startDemo();
   const proxy = await startProxy(demo.port);
   page = await open(proxy.port);
-  for (let n = 1; n <= 40; n++) await publish(demo.port, `counted ${n}, ${"grüße ".repeat(n)}`);
+  for (let n = 1; n <= 40; n++) await publish(demo.port, `counted ${n}, ${"grüße ".repeat(n % 4)}`);
   await until(async () => {
     const [seen, server] = [{ ...proxy.bytes }, await stats(demo.port)];
     const sums = await page.evaluate(() => panes.map(({ key, cursor, figures }) =>
@@ -594,6 +598,23 @@ await check("five charts are drawn, anew once a second, and in words as well", a
   assert(drawn >= 15 && drawn <= most, `${drawn} of ${most}`);
   assert.match(await page.locator("#latency").getAttribute("aria-label"),
     /^Latency of .*Short poll: [\d.]+ m?s, Long poll: [\d.]+ m?s, Server-Sent Events: .* WebSocket: [\d.]+ m?s$/);
+});
+
+await check("the charts are as large as their place, and sharp, whatever they were before", async () => {
+  const session = await browser.context.newCDPSession(page);
+  const screen = async (width, deviceScaleFactor) => {
+    const metrics = { width, height: 900, deviceScaleFactor, mobile: false };
+    await session.send("Emulation.setDeviceMetricsOverride", metrics);
+    await beats(page, 2);
+    return page.locator("canvas").evaluateAll(all => all.map(({ clientWidth, clientHeight, width, height }) =>
+      ({ shown: [clientWidth, clientHeight], drawn: [width, height] })));
+  };
+  const before = await screen(1280, 1);
+  await screen(375, 1);
+  const after = await screen(1280, 2);
+  assert.deepEqual(after.map(({ shown }) => shown), before.map(({ shown }) => shown));
+  for (const { shown, drawn } of after) assert.deepEqual(drawn, shown.map(pixels => 2 * pixels));
+  await session.send("Emulation.clearDeviceMetricsOverride");
 });
 
 await check("the four colours differ for people with any kind of colour-blindness, in light and dark", async () => {

@@ -16,7 +16,6 @@ const amount = (slot, what) => slot[what] + (what === "up" ? slot.requests * req
 
 /** One pane's figures, second by second. */
 class Figures {
-  since = 0; // when the pane last began to listen, in ms
   slots = [];
 
   /** The figures of a second, which may be changed. */
@@ -113,13 +112,13 @@ class Stopwatch {
 
   /** Notes a message's latency; false if its stamp is still to come. */
   settle({ figures, id, at }) {
-    if (isUpTo(id, this.first)) return true; // from before this page listened
+    // What was published while nobody listened says nothing of the transport.
+    if (isUpTo(id, this.first)) return true;
     let place = this.stamps.length;
     while (place > 0 && isUpTo(id, this.stamps[place - 1][0])) place -= 1;
     if (place === this.stamps.length) return performance.now() - at > 5000;
     const published = this.stamps[place][1] - this.clock.ahead;
-    // What was published while nobody listened says nothing of the transport.
-    if (published >= figures.since) figures.latency(at / 1000, Math.max(0, at - published));
+    figures.latency(at / 1000, Math.max(0, at - published));
     return true;
   }
 }

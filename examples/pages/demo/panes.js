@@ -50,7 +50,6 @@ class Pane {
     if (this.running) return;
     this.running = new AbortController();
     this.failures = 0;
-    this.figures.since = performance.now();
     this.state("connecting");
     this.open(this.running.signal);
   }
