@@ -20,7 +20,8 @@ async fn app(hub: &Hub, mut ex: Exchange<'_>) -> tidings::Result<()> {
         ("GET", "/poll") => transport::long_poll(ex, hub, &["bench"]).await,
         ("GET", "/events") => transport::sse(ex, hub, &["bench"]).await,
         ("GET", "/ws") => transport::websocket(ex, hub, &["bench"]).await,
-        ("GET", "/echo") => echo(ex).await,
+        // Boxed: each request takes the memory of the largest of these futures.
+        ("GET", "/echo") => Box::pin(echo(ex)).await,
         ("POST", "/publish") => {
             let id = hub.publish("bench", ex.text().await?)?;
             ex.reply(Response::text(id)).await

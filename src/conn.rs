@@ -203,7 +203,7 @@ impl Conn {
         self.end_exchange().await?;
         loop {
             if let Life::Closing(_) | Life::Over = self.life {
-                self.close().await;
+                Box::pin(self.close()).await;
                 return Ok(None);
             }
             // A peer that keeps its socket full must not keep the thread: two of them held up a third for
@@ -221,7 +221,7 @@ impl Conn {
             };
             match turn {
                 Ok(true) => self.read_head().await?,
-                Ok(false) => self.close().await,
+                Ok(false) => Box::pin(self.close()).await,
                 Err(fault) => {
                     self.fail_aside(&Error::Fault(fault)).await;
                     return Err(fault.into());
@@ -309,11 +309,11 @@ impl Conn {
                 Err(error)
             }
             Read::Due if matches!(self.life, Life::Drain(_)) => {
-                self.close().await;
+                Box::pin(self.close()).await;
                 Ok(())
             }
             Read::Due => {
-                self.shut().await;
+                Box::pin(self.shut()).await;
                 Ok(())
             }
             Read::Failed(error) => {
@@ -485,7 +485,7 @@ impl Conn {
         let date = self.seat.server.date();
         self.http.refuse(&answer, date.as_deref(), &mut self.out);
         if self.flush().await.is_ok() {
-            self.close().await;
+            Box::pin(self.close()).await;
         }
     }
 

@@ -94,8 +94,9 @@ async fn accept<'a>(
                 let seat = server.seat(Some(peer.ip()));
                 let Some(executor) = executor.upgrade() else { return };
                 if seat.standing != Standing::Dropped {
-                    let conn = Conn::seated(Box::new(Socket::new(stream)), seat);
-                    executor.spawn(converse(conn, handler)).detach();
+                    let mut conn = Conn::seated(Box::new(Socket::new(stream)), seat);
+                    // A block, since an async fn would hold what it is given twice.
+                    executor.spawn(async move { converse(&mut conn, handler).await }).detach();
                 }
             }
             Some(Err(_)) => {
@@ -107,12 +108,12 @@ async fn accept<'a>(
 }
 
 /// Answers one connection's requests until there are no more.
-async fn converse(mut conn: Conn, handler: &impl AsyncFn(Exchange<'_>) -> Result<()>) {
+async fn converse(conn: &mut Conn, handler: &impl AsyncFn(Exchange<'_>) -> Result<()>) {
     while let Ok(Some(exchange)) = conn.next().await {
         // Boxed, so that a connection between two requests does not take the room of the largest handler.
         let answered = AssertUnwindSafe(Box::pin(handler(exchange))).catch_unwind().await;
         if let Err(error) = answered.unwrap_or_else(|_| Err(Error::other("the handler panicked"))) {
-            conn.fail(&error).await;
+            Box::pin(conn.fail(&error)).await;
             break;
         }
     }

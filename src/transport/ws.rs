@@ -31,8 +31,8 @@ use crate::{Batch, Exchange, Frame, Hub, Id, Published, Result, Subscription, Wa
 /// ```
 pub async fn websocket(ex: Exchange<'_>, hub: &Hub, topics: &[&str]) -> Result<()> {
     // The beginning and the end are boxed: a feed takes the memory of its largest part for as long as it lives.
-    let mut feed = Box::pin(open(ex, hub, topics)).await?;
-    match feed.follow().await? {
+    let mut feed = Box::new(Box::pin(open(ex, hub, topics)).await?);
+    match Box::pin(feed.follow()).await? {
         Some((code, reason)) => Box::pin(feed.socket.close(code, reason)).await,
         None => Ok(()),
     }
