@@ -383,7 +383,7 @@ fn floods_leave_others_their_turn() {
             }
             let flood = world.executor.spawn(async move {
                 // Its own answers are read as they come, so that nothing holds it up.
-                let frames = frame.repeat(10_000);
+                let frames = frame.repeat(2_000);
                 while smol::io::AsyncWriteExt::write_all(&mut raw.0.stream, &frames).await.is_ok() {
                     while raw.0.stream.pending() > 0 {
                         raw.0.more().await;
@@ -391,7 +391,7 @@ fn floods_leave_others_their_turn() {
                     }
                 }
             });
-            for _ in 0..5 {
+            for _ in 0..2 {
                 assert_eq!(Client::new(world.connect()).get("/", "").await.body, "hello");
             }
             flood.cancel().await;
