@@ -251,18 +251,42 @@ impl History {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_ring_gives_its_memory_back() {
+    /// A ring of so many messages.
+    fn history(messages: u64) -> History {
         let ledger = Arc::default();
         let mut history = History::new(Id::EARLIEST);
-        for seq in 1..=1000 {
+        for seq in 1..=messages {
             let message = super::super::Message::new("t", "x");
             history.push(Arc::new(Published::new(Id::new(1, seq), message, &ledger)));
         }
-        while history.len() > 1 {
+        history
+    }
+
+    /// Evicts until so many are left.
+    fn evict(history: &mut History, left: usize) {
+        while history.len() > left {
             history.evict();
         }
+    }
+
+    #[test]
+    fn a_ring_gives_its_memory_back() {
+        let mut history = history(1000);
+        let most = history.ring.capacity();
+        evict(&mut history, most / 4);
+        assert_eq!(history.ring.capacity(), most);
+        evict(&mut history, most / 4 - 1);
+        assert!((history.len() * 2..most).contains(&history.ring.capacity()));
+        evict(&mut history, 1);
         assert!(history.ring.capacity() <= 32);
+    }
+
+    #[test]
+    fn a_small_ring_keeps_its_memory() {
+        let mut history = history(32);
+        let most = history.ring.capacity();
+        evict(&mut history, 1);
+        assert!(most == 32 && history.ring.capacity() == most);
     }
 
     #[test]
@@ -285,6 +309,8 @@ mod tests {
         }
         assert_eq!("18446744073709551615-18446744073709551615".parse(), Ok(Id::MAX));
         assert_eq!("earliest".parse(), Ok(Id::EARLIEST));
+        assert_eq!(Id::new(5, 3).to_string(), "5-3");
+        assert_eq!(ParseIdError.to_string(), "not an id: epoch-seq, or earliest");
     }
 
     #[test]

@@ -238,7 +238,7 @@ impl Decoder {
                     self.count(limits)?;
                 }
                 let size = size.checked_mul(16).ok_or(Fault::BodyTooLarge)?;
-                self.sized(size | digit, limits)
+                self.sized(size + digit, limits)
             }
             (None, b'\r') => Ok(State::SizeLf(size)),
             (None, b';') => {

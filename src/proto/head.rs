@@ -479,3 +479,18 @@ fn parse_version(bytes: &[u8]) -> Result<Step<(Version, usize)>, Fault> {
     }
     Ok(Step::Complete((version, 10)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_decoded_path_is_counted_beside_the_bytes() {
+        let len = |input: &[u8]| match Head::parse(input, &Limits::DEFAULT) {
+            Ok(Step::Complete((head, _))) => head.len(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(len(b"GET /a HTTP/1.0\r\n\r\n"), 19);
+        assert_eq!(len(b"GET /%61 HTTP/1.0\r\n\r\n"), 21 + 2);
+    }
+}
