@@ -143,9 +143,11 @@ impl<'c> Exchange<'c> {
     ///
     /// # Errors
     ///
-    /// [`Fault::UpgradeRequired`], [`Fault::WebSocketVersion`] and [`Fault::Handshake`] if the request is no
-    /// good upgrade, [`Error::Full`] if no place among the held requests is free: the answer is still owed, and
-    /// [`Conn::fail`] gives it. [`Error::Misuse`] for a subprotocol that was not offered.
+    /// [`Fault::UpgradeRequired`](crate::Fault::UpgradeRequired),
+    /// [`Fault::WebSocketVersion`](crate::Fault::WebSocketVersion) and
+    /// [`Fault::Handshake`](crate::Fault::Handshake) if the request is no good upgrade, [`Error::Full`] if no place
+    /// among the held requests is free: the answer is still owed, and [`Conn::fail`](crate::Conn::fail) gives it.
+    /// [`Error::Misuse`] for a subprotocol that was not offered.
     ///
     /// # Examples
     ///
