@@ -242,7 +242,6 @@ impl Conn {
             let held = self.seat.is_held();
             self.seat.release();
             self.kept = 0;
-            self.seat.settle(self.http.buffered());
             if self.http.owes() {
                 self.fail_aside(&Error::Misuse("the request was not answered")).await;
                 return Ok(());

@@ -55,6 +55,17 @@ impl Raw {
         }
     }
 
+    /// The text that comes next, behind pings.
+    async fn text(&mut self) -> String {
+        loop {
+            match self.frame().await {
+                Some((0x89, _)) => {}
+                Some((0x81, text)) => return String::from_utf8(text).expect("text"),
+                frame => panic!("{frame:?}"),
+            }
+        }
+    }
+
     /// The code of the close that comes next, behind pings; then nothing comes.
     async fn close_code(&mut self) -> Option<u16> {
         loop {
@@ -300,12 +311,13 @@ fn what_is_held_is_what_came_and_half_of_that_again() {
         let mut raw = Raw::open(&world, "/socket").await;
         let (message, spare) = (masked(0x82, &[7; 65_536]), 1024);
         raw.0.send(&message[..14]).await;
-        let mut came = 0;
+        let (mut came, mut most) = (0, 0);
         for piece in message[14..].chunks(5000) {
             raw.0.send(piece).await;
             raw.is_read().await;
             came += piece.len();
             let buffered = world.server.stats().buffered;
+            most = most.max((buffered + spare).saturating_sub(came));
             if came < 65_536 {
                 assert!(
                     buffered + spare >= came && buffered + spare <= (came + came / 2).min(65_536).max(spare),
@@ -313,6 +325,7 @@ fn what_is_held_is_what_came_and_half_of_that_again() {
                 );
             }
         }
+        assert!(most > spare, "it grows before it must, or each piece would be a copy of all");
         assert_eq!(raw.frame().await, Some((0x82, vec![7; 65_536])));
         assert_eq!(world.server.stats().buffered, 0);
         // What a head announces is not made room for.
@@ -325,18 +338,18 @@ fn what_is_held_is_what_came_and_half_of_that_again() {
 #[test]
 fn a_message_in_pieces_without_end_has_a_deadline() {
     let mut limits = Limits::DEFAULT;
-    limits.body_time = SHORT;
+    limits.body_time = 5 * SHORT;
     World::run(limits, async |world| {
         let mut raw = Raw::open(&world, "/socket").await;
-        // Messages that are whole have none, however long they come.
+        // Messages that are whole have none, however long they come, and with a part of the next behind each.
         let start = std::time::Instant::now();
-        while start.elapsed() < 2 * SHORT {
-            raw.0.send([masked(0x01, b"a"), masked(0x80, b"b")].concat()).await;
+        raw.0.send(masked(0x01, b"a")).await;
+        while start.elapsed() < 10 * SHORT {
+            raw.0.send([masked(0x80, b"b"), masked(0x01, b"a")].concat()).await;
             assert_eq!(raw.frame().await, Some((0x81, b"ab".to_vec())));
         }
         // Pongs between the fragments do not help.
         let piece = [masked(0, b""), masked(0x8a, b"")].concat();
-        raw.0.send(masked(0x01, b"")).await;
         while raw.0.stream.pending() == 0 {
             raw.0.send(&piece).await;
             smol::Timer::after(SHORT / 8).await;
@@ -443,11 +456,33 @@ fn a_batch_goes_out_in_one_write() {
 }
 
 #[test]
+fn a_heartbeat_tells_no_cursor_that_was_told() {
+    let mut limits = Limits::DEFAULT;
+    limits.ping = SHORT;
+    World::run(limits, async |world| {
+        world.hub.publish("news", "old").expect("published");
+        let mut raw = Raw::open(&world, "/ws?after=earliest").await;
+        for part in ["next", "old", "live"] {
+            if part == "live" {
+                world.hub.publish("news", "live").expect("published");
+            }
+            let text = raw.text().await;
+            assert!(text.contains(part), "{text}");
+            for _ in 0..if part == "next" { 0 } else { 3 } {
+                assert_eq!(raw.frame().await, Some((0x89, Vec::new())), "behind {part}");
+                raw.0.send(masked(0x8a, b"")).await;
+            }
+        }
+    });
+}
+
+#[test]
 fn a_send_that_is_dropped_tears_no_frame() {
     by_hand(Limits::DEFAULT, async |mut raw, mut socket| {
         let long = "x".repeat(300);
         raw.0.stream.capacity(100);
-        for _ in 0..3 {
+        assert!(poll_once(socket.send_framed(&WebSocket::frame(&long))).await.is_none());
+        for _ in 0..2 {
             assert!(poll_once(socket.send(long.as_str())).await.is_none());
         }
         assert!(poll_once(socket.send_framed(&WebSocket::frame("framed"))).await.is_none());
@@ -544,6 +579,16 @@ fn behind_a_close_nothing_is_sent() {
         socket.close(1000, "too").await.expect("nothing to do");
         assert_eq!(raw.frame().await, Some((0x88, b"\x03\xe8".to_vec())));
         assert_eq!(raw.0.stream.pending(), 0);
+    });
+}
+
+#[test]
+fn a_close_that_is_dropped_is_one() {
+    by_hand(Limits::DEFAULT, async |mut raw, mut socket| {
+        assert!(poll_once(socket.close(1000, "bye")).await.is_none());
+        raw.0.send(masked(0x81, b"too late")).await;
+        assert_eq!(socket.recv().await.expect("closed"), None);
+        assert_eq!(raw.frame().await, Some((0x88, b"\x03\xe8bye".to_vec())));
     });
 }
 

@@ -417,6 +417,7 @@ fn unmask(bytes: &mut [u8], key: [u8; 4]) {
     let wide = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);
     let mut chunks = bytes.chunks_exact_mut(8);
     for chunk in &mut chunks {
+        // unreachable: the other case, since a chunk is of eight bytes.
         if let Ok(eight) = <&mut [u8; 8]>::try_from(chunk) {
             *eight = (u64::from_ne_bytes(*eight) ^ wide).to_ne_bytes();
         }
