@@ -3,11 +3,12 @@
 //! A section per example: a table of requests and what has to come, then what needs more than one request. To
 //! add an example, add its name to `EXAMPLES` and its section at the end.
 
+#[path = "common/built.rs"]
+mod built;
+
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -177,33 +178,9 @@ impl Drop for Program {
 
 /// An example's program, without a variable PORT.
 fn command(name: &str) -> Command {
-    let mut command = Command::new(built().join(name));
+    let mut command = Command::new(built::example(name));
     command.env_remove("PORT");
     command
-}
-
-/// The folder of the built examples. `cargo test` has built them, but `cargo test --test examples` has not.
-fn built() -> &'static PathBuf {
-    static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| {
-        let me = std::env::current_exe().expect("a path");
-        let folder = me.parent().and_then(|deps| deps.parent()).expect("target/debug/deps/examples-…");
-        if let Some(cargo) = std::env::var_os("CARGO") {
-            let mut build = Command::new(cargo);
-            build.args([
-                "build",
-                "--quiet",
-                "--manifest-path",
-                concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"),
-            ]);
-            build.args(EXAMPLES.iter().flat_map(|name| ["--example", name]));
-            build.args(if folder.ends_with("release") { Some("--release") } else { None });
-            build.args(if cfg!(feature = "ws") { None } else { Some("--no-default-features") });
-            build.arg("--target-dir").args(folder.parent());
-            assert!(build.status().expect("cargo").success(), "the examples can't be built");
-        }
-        folder.join("examples")
-    })
 }
 
 // A client.

@@ -1,6 +1,8 @@
 //! The examples ai_stream, threads, unix_socket and embed as their clients see them: what they promise, and what they
 //! say to bad input. They are the programs that cargo has built beside this test.
 
+#[path = "common/built.rs"]
+mod built;
 mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,6 +10,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use built::example;
 use common::client::{ALL, Answer, Client, Reader, Tiding, Transport};
 use common::in_time;
 use serde_json::{Value, json};
@@ -29,14 +32,6 @@ struct Program {
     log: Lines<BufReader<ChildStderr>>,
     /// 0 for a Unix socket.
     port: u16,
-}
-
-/// The program of an example.
-fn example(name: &str) -> PathBuf {
-    let test = std::env::current_exe().expect("the path of this test");
-    let path = test.ancestors().nth(2).expect("target/debug").join("examples").join(name);
-    assert!(path.exists(), "{} is missing: cargo build --examples", path.display());
-    path
 }
 
 fn command(program: impl AsRef<Path>, args: &[&str]) -> Command {

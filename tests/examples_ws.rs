@@ -1,11 +1,11 @@
 //! The examples chat, relay and signaling as their clients see them: what they promise, and what they say to bad
 //! input.
 
+#[path = "common/built.rs"]
+mod built;
 mod common;
 
 use std::collections::VecDeque;
-use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 
 use async_tungstenite::WebSocketStream;
 use async_tungstenite::tungstenite::{Bytes, Message};
@@ -26,31 +26,9 @@ struct Program {
     port: u16,
 }
 
-/// The folder of the examples. `cargo test` has built them, but `cargo test --test examples_ws` has not.
-fn built() -> &'static Path {
-    static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| {
-        let test = std::env::current_exe().expect("the path of this test");
-        let [profile, target] =
-            [2, 3].map(|up| test.ancestors().nth(up).expect("target/debug/deps/examples_ws"));
-        let mut build = std::process::Command::new(env!("CARGO"));
-        build.args([
-            "build",
-            "--quiet",
-            "--manifest-path",
-            concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"),
-        ]);
-        build.args(EXAMPLES.iter().flat_map(|name| ["--example", name]));
-        build.args(profile.ends_with("release").then_some("--release")).arg("--target-dir").arg(target);
-        assert!(build.status().expect("cargo").success(), "the examples can't be built");
-        profile.join("examples")
-    })
-}
-
 /// The program of an example.
 fn example(name: &str) -> Command {
-    let path = built().join(name).with_extension(std::env::consts::EXE_EXTENSION);
-    let mut command = Command::new(path);
+    let mut command = Command::new(built::example(name));
     command.env_remove("PORT").stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     command
 }
@@ -143,7 +121,8 @@ impl Socket {
 
 /// Runs a test, which fails if it hangs.
 fn run(test: impl Future<Output = ()>) {
-    built();
+    // To build them is no part of its time.
+    built::example("chat");
     smol::block_on(in_time(test));
 }
 
