@@ -93,12 +93,11 @@ def example(name):
 class Lab:
     """A running server."""
 
-    def __init__(self, name="lab", args=(), descriptors=20_000, **limits):
+    def __init__(self, name="lab", args=(), descriptors=20_000, stderr=subprocess.DEVNULL, **limits):
         settings = [word for key, value in limits.items() for word in ("--limit", f"{key}={value}")]
         command = [example(name), *args, *settings]
         # A panic that was asked for says so on standard error.
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-        self.process = spawn(command, descriptors, text=True, **pipes)
+        self.process = spawn(command, descriptors, text=True, stdout=subprocess.PIPE, stderr=stderr)
         self.worst_case, self.at = None, None
         for line in self.process.stdout:
             if line.startswith("worst_case "):

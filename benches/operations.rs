@@ -1,0 +1,185 @@
+//! What a server does all day, without a socket: parse, decode, encode, publish.
+//!
+//!     cargo bench                              # nanoseconds; `cargo bench -- head` only some
+//!     benches/instructions                     # machine instructions per call, which no neighbour changes
+//!
+//! Each operation is prepared once and called often. `count NAME TIMES` calls one and prints nothing: that is what
+//! `benches/instructions` counts. `count` alone lists the names.
+
+use std::fmt;
+use std::hint::black_box;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+
+use divan::Bencher;
+use divan::counter::{BytesCount, ItemsCount};
+use tidings::proto::Step;
+use tidings::proto::body::{Decoder, Framing, Piece};
+use tidings::proto::http1::{Http1, Turn};
+use tidings::{Event, Head, Hub, Limits, Response, Subscription};
+
+/// Something to measure.
+struct Operation {
+    /// What it is called on the command line and in tables.
+    name: &'static str,
+    /// What one call works through.
+    size: Size,
+    /// Prepares it; what it returns does it once a call.
+    prepare: fn() -> Box<dyn FnMut()>,
+}
+
+enum Size {
+    Bytes(usize),
+    Readers(usize),
+}
+
+const OPERATIONS: &[Operation] = &[
+    Operation { name: "head, small", size: Size::Bytes(SMALL.len()), prepare: || parse(SMALL) },
+    Operation { name: "head, browser", size: Size::Bytes(BROWSER.len()), prepare: || parse(BROWSER) },
+    Operation { name: "request and answer", size: Size::Bytes(SMALL.len()), prepare: exchange },
+    Operation { name: "chunked, 64 KiB", size: Size::Bytes(BODY), prepare: decode },
+    Operation { name: "sse frame, 64 B", size: Size::Bytes(64), prepare: || sse_frame(64) },
+    Operation { name: "sse frame, 1 KiB", size: Size::Bytes(1024), prepare: || sse_frame(1024) },
+    Operation { name: "publish, 0 wait", size: Size::Readers(0), prepare: || publish(0) },
+    Operation { name: "publish, 1 waits", size: Size::Readers(1), prepare: || publish(1) },
+    Operation { name: "publish, 1,000 wait", size: Size::Readers(1_000), prepare: || publish(1_000) },
+    Operation { name: "publish, 10,000 wait", size: Size::Readers(10_000), prepare: || publish(10_000) },
+];
+
+const SMALL: &[u8] = b"GET /time HTTP/1.1\r\nHost: 127.0.0.1:3000\r\n\r\n";
+
+const BROWSER: &[u8] = b"GET /wait?after=1795238623346-7 HTTP/1.1\r\n\
+    Host: 127.0.0.1:3000\r\n\
+    Connection: keep-alive\r\n\
+    sec-ch-ua-platform: \"Linux\"\r\n\
+    User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/150.0.0.0 \
+    Safari/537.36\r\n\
+    sec-ch-ua: \"Chromium\";v=\"150\", \"Not.A/Brand\";v=\"24\"\r\n\
+    sec-ch-ua-mobile: ?0\r\n\
+    Accept: */*\r\n\
+    Sec-Fetch-Site: same-origin\r\n\
+    Sec-Fetch-Mode: cors\r\n\
+    Sec-Fetch-Dest: empty\r\n\
+    Referer: http://127.0.0.1:3000/\r\n\
+    Accept-Encoding: gzip, deflate, br, zstd\r\n\
+    Accept-Language: en-GB,en-US;q=0.9,en;q=0.8\r\n\
+    Cookie: session=0123456789abcdef0123456789abcdef; theme=dark\r\n\r\n";
+
+/// The bytes of a body, and of each of its chunks.
+const BODY: usize = 64 * 1024;
+const CHUNK: usize = 1024;
+
+fn parse(head: &'static [u8]) -> Box<dyn FnMut()> {
+    let limits = Limits::DEFAULT;
+    Box::new(move || {
+        let step = Head::parse(black_box(head), &limits);
+        assert!(matches!(black_box(step), Ok(Step::Complete(_))));
+    })
+}
+
+/// A request comes, and its answer is put down.
+fn exchange() -> Box<dyn FnMut()> {
+    let (limits, mut http1, mut out) = (Limits::DEFAULT, Http1::new(), Vec::new());
+    let date = Some("Sat, 01 Jan 2000 00:00:00 GMT");
+    Box::new(move || {
+        http1.receive(black_box(SMALL));
+        assert!(matches!(http1.head(&limits), Ok(Turn::Head(_))));
+        out.clear();
+        let answer = Response::text("2026-01-01T00:00:00+00:00");
+        http1.respond(&answer, date, &limits, &mut out).expect("an answer is owed");
+        black_box(&out);
+    })
+}
+
+fn decode() -> Box<dyn FnMut()> {
+    let chunk = [format!("{CHUNK:x}\r\n").into_bytes(), vec![b'x'; CHUNK], b"\r\n".to_vec()].concat();
+    let (limits, body) = (Limits::DEFAULT, [chunk.repeat(BODY / CHUNK), b"0\r\n\r\n".to_vec()].concat());
+    Box::new(move || {
+        let (mut decoder, mut rest, mut data) = (Decoder::new(Framing::Chunked), black_box(&body[..]), 0);
+        while !decoder.is_done() {
+            let (used, piece) = decoder.step(rest, &limits).expect("a good body");
+            if let Piece::Data(place) = piece {
+                data += place.len();
+            }
+            rest = &rest[used..];
+        }
+        assert_eq!(data, BODY);
+    })
+}
+
+fn sse_frame(size: usize) -> Box<dyn FnMut()> {
+    let data = "x".repeat(size);
+    Box::new(move || {
+        let event = Event::data(black_box(&data)).id("1795238623346-7");
+        black_box(event.encode().expect("a good event"));
+    })
+}
+
+/// Counts how often it is woken.
+#[derive(Default)]
+struct Wakes(AtomicUsize);
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Wakes>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Something is published while so many wait: each is woken, takes it and waits again.
+fn publish(waiting: usize) -> Box<dyn FnMut()> {
+    let hub = Hub::new(&Limits::DEFAULT);
+    let subscribe = |_| hub.subscribe(&["news"], None).expect("room for a topic");
+    let mut readers: Vec<Subscription> = (0..waiting).map(subscribe).collect();
+    let wakes = Arc::new(Wakes::default());
+    let waker = Waker::from(wakes.clone());
+    readers.iter_mut().for_each(|reader| assert!(poll(reader, &waker).is_none()));
+    let data: Arc<str> = "x".repeat(64).into();
+    Box::new(move || {
+        hub.publish("news", data.clone()).expect("it fits");
+        assert_eq!(wakes.0.swap(0, Ordering::Relaxed), readers.len());
+        for reader in &mut readers {
+            assert_eq!(poll(reader, &waker), Some(1));
+            assert_eq!(poll(reader, &waker), None);
+        }
+    })
+}
+
+/// How many messages it takes; `None` if it has to wait.
+fn poll(reader: &mut Subscription, waker: &Waker) -> Option<usize> {
+    match pin!(reader.next()).poll(&mut Context::from_waker(waker)) {
+        Poll::Ready(batch) => batch.map(|batch| batch.messages.len()),
+        Poll::Pending => None,
+    }
+}
+
+#[divan::bench(args = OPERATIONS)]
+fn operation(bencher: Bencher<'_, '_>, operation: &Operation) {
+    let call = (operation.prepare)();
+    match operation.size {
+        Size::Bytes(size) => bencher.counter(BytesCount::new(size)).bench_local(call),
+        Size::Readers(size) => bencher.counter(ItemsCount::new(size)).bench_local(call),
+    }
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+fn main() {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["count"] => OPERATIONS.iter().for_each(|operation| println!("{operation}")),
+        ["count", name, times] => count(name, times.parse().expect("a number")),
+        _ => divan::main(),
+    }
+}
+
+fn count(name: &str, times: usize) {
+    let named = OPERATIONS.iter().find(|operation| operation.name == name);
+    let mut call = (named.expect("a name that `count` lists").prepare)();
+    (0..times).for_each(|_| call());
+}
