@@ -447,6 +447,26 @@ fn a_long_history_comes_whole_though_in_pieces() {
 }
 
 #[test]
+fn what_waits_for_a_reader_goes_out_in_one_write() {
+    for path in ["/wait", "/events"] {
+        World::run(Limits::DEFAULT, async |world| {
+            let mut client = Client::new(world.connect());
+            client.send(format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n")).await;
+            held(&world.server, 1).await;
+            let before = client.stream.writes();
+            // Nobody else runs until all are published, so that the reader finds all of them.
+            for n in 0..10 {
+                world.publish(&format!("number {n}"));
+            }
+            while !client.input.windows(8).any(|bytes| bytes == b"number 9") {
+                assert!(client.more().await);
+            }
+            assert_eq!(client.stream.writes() - before, 1, "{path}");
+        });
+    }
+}
+
+#[test]
 fn a_feed_takes_nothing() {
     World::run(limits(), async |world| {
         let mut socket = Client::new(world.connect()).upgrade("/ws").await;
