@@ -17,6 +17,8 @@ use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
 use tidings::proto::Step;
 use tidings::proto::body::{Decoder, Framing, Piece};
+#[cfg(feature = "ws")]
+use tidings::proto::frame::{self, Found, Opcode, push_frame};
 use tidings::proto::http1::{Http1, Turn};
 use tidings::{Event, Head, Hub, Limits, Response, Subscription};
 
@@ -42,6 +44,14 @@ const OPERATIONS: &[Operation] = &[
     Operation { name: "chunked, 64 KiB", size: Size::Bytes(BODY), prepare: decode },
     Operation { name: "sse frame, 64 B", size: Size::Bytes(64), prepare: || sse_frame(64) },
     Operation { name: "sse frame, 1 KiB", size: Size::Bytes(1024), prepare: || sse_frame(1024) },
+    #[cfg(feature = "ws")]
+    Operation { name: "ws frame, 64 B", size: Size::Bytes(64), prepare: || ws_frame(64) },
+    #[cfg(feature = "ws")]
+    Operation { name: "ws frame, 1 KiB", size: Size::Bytes(1024), prepare: || ws_frame(1024) },
+    #[cfg(feature = "ws")]
+    Operation { name: "ws message, 64 B", size: Size::Bytes(64), prepare: || ws_message(64) },
+    #[cfg(feature = "ws")]
+    Operation { name: "ws message, 32 KiB", size: Size::Bytes(32 * 1024), prepare: || ws_message(32 * 1024) },
     Operation { name: "publish, 0 wait", size: Size::Readers(0), prepare: || publish(0) },
     Operation { name: "publish, 1 waits", size: Size::Readers(1), prepare: || publish(1) },
     Operation { name: "publish, 1,000 wait", size: Size::Readers(1_000), prepare: || publish(1_000) },
@@ -114,6 +124,33 @@ fn sse_frame(size: usize) -> Box<dyn FnMut()> {
     Box::new(move || {
         let event = Event::data(black_box(&data)).id("1795238623346-7");
         black_box(event.encode().expect("a good event"));
+    })
+}
+
+#[cfg(feature = "ws")]
+fn ws_frame(size: usize) -> Box<dyn FnMut()> {
+    let data = "x".repeat(size);
+    Box::new(move || {
+        let mut out = Vec::new();
+        push_frame(Opcode::Text, black_box(data.as_bytes()), &mut out);
+        black_box(out);
+    })
+}
+
+/// A client's message of text comes, in one frame.
+#[cfg(feature = "ws")]
+fn ws_message(size: usize) -> Box<dyn FnMut()> {
+    let (limits, mut decoder) = (Limits::DEFAULT, frame::Decoder::new());
+    let (key, mut came) = (*b"mask", Vec::new());
+    push_frame(Opcode::Text, "x".repeat(size).as_bytes(), &mut came);
+    // As a client's it has the mask bit, and the key in front of the masked payload.
+    came[1] |= 0x80;
+    let payload = came.split_off(came.len() - size);
+    came.extend(key);
+    came.extend(payload.iter().zip(key.iter().cycle()).map(|(byte, key)| byte ^ key));
+    Box::new(move || {
+        let step = decoder.step(black_box(&came), limits.message, &limits);
+        assert!(matches!(step, Ok((_, Found::Text(text))) if text.len() == size));
     })
 }
 

@@ -448,10 +448,12 @@ fn a_long_history_comes_whole_though_in_pieces() {
 
 #[test]
 fn what_waits_for_a_reader_goes_out_in_one_write() {
-    for path in ["/wait", "/events"] {
+    let upgrade = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+                   Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    for (path, fields) in [("/wait", ""), ("/events", ""), ("/ws", upgrade)] {
         World::run(Limits::DEFAULT, async |world| {
             let mut client = Client::new(world.connect());
-            client.send(format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n")).await;
+            client.send(format!("GET {path} HTTP/1.1\r\nHost: h\r\n{fields}\r\n")).await;
             held(&world.server, 1).await;
             let before = client.stream.writes();
             // Nobody else runs until all are published, so that the reader finds all of them.
