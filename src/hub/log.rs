@@ -11,6 +11,7 @@ use slab::Slab;
 use super::HubStats;
 use super::history::{Batch, History, Id};
 use super::message::{Message, Published};
+use super::reader::{Follow, Reader};
 use super::waiting::Waiting;
 use crate::error::{Error, Result};
 use crate::limits::{BATCH, Limits};
@@ -50,37 +51,10 @@ struct Topic {
 }
 
 /// Those who waited, with their wakers.
-pub(super) type Woken = Vec<(usize, Waker)>;
+pub(super) type Woken = Slab<Waker>;
 
 /// The `resets` of no log: of a cursor that none of ours gave out.
 const FOREIGN: u64 = u64::MAX;
-
-/// A reader's place in the log.
-#[derive(Debug)]
-pub(super) struct Reader {
-    /// The last id that it has, or knows to be none of its own.
-    cursor: Id,
-    /// The `resets` of the log that the cursor is of, or [`FOREIGN`].
-    resets: u64,
-    follows: Vec<Follow>,
-}
-
-/// A topic that a reader follows.
-#[derive(Debug)]
-struct Follow {
-    topic: usize,
-    /// Its entry in the topic's `waiting`.
-    entry: usize,
-    /// The floor up to which it knows of its gap. Apart for each topic: one floor for all would hide a message
-    /// that leaves a topic with a low floor while the reader is on its way through it.
-    told: Id,
-}
-
-impl Reader {
-    pub(super) fn cursor(&self) -> Id {
-        self.cursor
-    }
-}
 
 impl Log {
     pub(super) fn new(limits: &Limits, start: Id) -> Log {
@@ -254,7 +228,11 @@ impl Log {
     }
 
     fn wake_all(&mut self) -> Woken {
-        self.topics.iter_mut().flat_map(|(_, topic)| topic.waiting.wake()).collect()
+        let mut woken = Slab::new();
+        for (_, waker) in self.topics.iter_mut().flat_map(|(_, topic)| topic.waiting.wake()) {
+            woken.insert(waker);
+        }
+        woken
     }
 
     pub(super) fn subscribe(&mut self, names: &[&str], after: Option<Id>) -> Result<Reader> {
@@ -269,19 +247,18 @@ impl Log {
         let cursor = after.unwrap_or(self.last);
         // Judged now: the log may pass a foreign cursor before the first read.
         let resets = if cursor > self.last { FOREIGN } else { self.resets };
-        let mut reader = Reader { cursor, resets, follows: Vec::new() };
-        reader.follows.reserve_exact(names.len());
         self.readers += 1;
-        match self.follow_all(&mut reader, names, after) {
-            Ok(()) => Ok(reader),
+        let mut follows = Vec::with_capacity(names.len());
+        match self.follow_all(&mut follows, names, after) {
+            Ok(()) => Ok(Reader { cursor, resets, follows: follows.into() }),
             Err(error) => {
-                self.unsubscribe(&reader);
+                self.unsubscribe(&follows);
                 Err(error)
             }
         }
     }
 
-    fn follow_all(&mut self, reader: &mut Reader, names: &[&str], after: Option<Id>) -> Result<()> {
+    fn follow_all(&mut self, follows: &mut Vec<Follow>, names: &[&str], after: Option<Id>) -> Result<()> {
         let mut new: Vec<&str> =
             names.iter().copied().filter(|name| !self.names.contains_key(*name)).collect();
         new.sort_unstable();
@@ -289,25 +266,25 @@ impl Log {
         // Those that are there come first: else room for a new one might be made of them.
         for name in names {
             if self.names.contains_key(*name) {
-                self.follow(reader, name, after)?;
+                self.follow(follows, name, after)?;
             }
         }
         if !self.has_room(new.len()) {
             return Err(Error::Full);
         }
-        new.iter().try_for_each(|name| self.follow(reader, name, after))
+        new.iter().try_for_each(|name| self.follow(follows, name, after))
     }
 
-    fn follow(&mut self, reader: &mut Reader, name: &str, after: Option<Id>) -> Result<()> {
+    fn follow(&mut self, follows: &mut Vec<Follow>, name: &str, after: Option<Id>) -> Result<()> {
         let key = self.topic(name)?;
-        if reader.follows.iter().any(|follow| follow.topic == key) {
+        if follows.iter().any(|follow| follow.topic() == key) {
             return Ok(());
         }
         let topic = &mut self.topics[key];
-        let entry = topic.waiting.join();
+        topic.waiting.join();
         // `earliest` knows that there was something before.
         let told = if after == Some(Id::EARLIEST) { topic.history.floor() } else { Id::EARLIEST };
-        reader.follows.push(Follow { topic: key, entry, told });
+        follows.push(Follow::new(key, told));
         Ok(())
     }
 
@@ -319,23 +296,23 @@ impl Log {
     }
 
     /// Takes a reader out; returns its wakers, to be dropped behind the lock.
-    pub(super) fn unsubscribe(&mut self, reader: &Reader) -> Vec<Waker> {
+    pub(super) fn unsubscribe(&mut self, follows: &[Follow]) -> Vec<Waker> {
         self.readers -= 1;
         let mut stale = Vec::new();
-        for follow in &reader.follows {
-            // The entry has kept the topic there.
-            stale.extend(self.topics[follow.topic].waiting.leave(follow.entry));
-            self.tidy(follow.topic);
+        for follow in follows {
+            // Its being read has kept the topic there.
+            stale.extend(self.topics[follow.topic()].waiting.leave(follow.place));
+            self.tidy(follow.topic());
         }
         stale
     }
 
     /// Leaves a reader's waker with each of its topics; returns those that it replaces, to be dropped behind the
     /// lock.
-    pub(super) fn wait(&mut self, reader: &Reader, waker: &Waker) -> Vec<Waker> {
+    pub(super) fn wait(&mut self, reader: &mut Reader, waker: &Waker) -> Vec<Waker> {
         let mut stale = Vec::new();
-        for follow in &reader.follows {
-            stale.extend(self.topics[follow.topic].waiting.wait(follow.entry, waker));
+        for follow in reader.follows.iter_mut() {
+            stale.extend(self.topics[follow.topic()].waiting.wait(&mut follow.place, waker));
         }
         stale
     }
@@ -366,13 +343,13 @@ impl Log {
     }
 
     fn has_gap(&self, reader: &Reader) -> bool {
-        let missed = |follow: &Follow| self.floor_of(follow.topic) > reader.cursor.max(follow.told);
+        let missed = |follow: &Follow| self.floor_of(follow.topic()) > reader.cursor.max(follow.told);
         self.is_foreign(reader) || reader.follows.iter().any(missed)
     }
 
     /// Whether a topic of the reader has a message behind its cursor.
     fn has_news(&self, reader: &Reader) -> bool {
-        let newest = |follow: &Follow| self.topics[follow.topic].history.newest();
+        let newest = |follow: &Follow| self.topics[follow.topic()].history.newest();
         reader.cursor < self.last && reader.follows.iter().filter_map(newest).any(|id| id > reader.cursor)
     }
 
@@ -391,14 +368,14 @@ impl Log {
         if self.is_foreign(reader) {
             (reader.cursor, reader.resets) = (Id::EARLIEST, self.resets);
         }
-        for follow in &mut reader.follows {
-            follow.told = self.floor_of(follow.topic);
+        for follow in reader.follows.iter_mut() {
+            follow.told = self.floor_of(follow.topic());
         }
     }
 
     /// The next messages of a reader in the order of their ids, and whether they are all.
     fn collect(&self, reader: &Reader) -> (Vec<Arc<Published>>, bool) {
-        let after = |follow: &Follow| self.topics[follow.topic].history.after(reader.cursor);
+        let after = |follow: &Follow| self.topics[follow.topic()].history.after(reader.cursor);
         // Most readers follow one topic.
         if let [follow] = &reader.follows[..] {
             return gather(after(follow));
@@ -439,6 +416,30 @@ mod tests {
         let mut log = log(&limits);
         assert!(matches!(log.push(Id::new(1, 1), Message::new("t", "x")), Err(Error::Misuse(_))));
         assert!(matches!(log.subscribe(&["t"], None), Err(Error::Misuse(_))));
+    }
+
+    #[test]
+    fn behind_the_greatest_id_there_is_none() {
+        let mut log = log(&Limits::DEFAULT);
+        log.reset(Id::MAX);
+        let next = log.last().successor();
+        assert!(matches!(log.push(next, Message::new("t", "x")), Err(Error::Misuse(_))));
+    }
+
+    #[test]
+    fn frames_that_push_a_topic_out_make_room_for_another() {
+        let mut limits = Limits::DEFAULT;
+        (limits.topics, limits.history_bytes) = (2, 4000);
+        let mut log = log(&limits);
+        let mut reader = log.subscribe(&["read"], None).expect("room");
+        log.push(Id::new(1, 1), Message::new("left", "x")).expect("room");
+        log.push(Id::new(1, 2), Message::new("read", "x")).expect("room");
+        let batch = log.read(&mut reader).expect("news");
+        batch.messages[0].frame(super::super::Frame::Sse, |_| vec![0; 4000]);
+        // Both topics are there, the older of them without a reader; its message goes for the frame's sake.
+        assert_eq!(log.stats().topics, 2);
+        log.push(Id::new(1, 3), Message::new("new", "x")).expect("the room of the one that went");
+        assert_eq!(log.topics.iter().filter(|(_, topic)| &*topic.name == "left").count(), 0);
     }
 
     #[test]

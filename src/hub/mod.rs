@@ -10,6 +10,7 @@
 mod history;
 mod log;
 mod message;
+mod reader;
 mod waiting;
 
 use core::future::Future;
@@ -21,7 +22,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub use self::history::{Batch, Id, ParseIdError};
 pub use self::message::{Frame, Message, Published};
 
-use self::log::{Log, Reader, Woken};
+use self::log::{Log, Woken};
+use self::reader::Reader;
 use crate::error::Result;
 use crate::limits::Limits;
 
@@ -347,7 +349,7 @@ impl Subscription {
             Some(batch) => Poll::Ready(Some(batch)),
             None if log.is_closed() => Poll::Ready(None),
             None => {
-                _stale = log.wait(&self.reader, cx.waker());
+                _stale = log.wait(&mut self.reader, cx.waker());
                 Poll::Pending
             }
         }
@@ -365,7 +367,7 @@ impl Subscription {
     /// # tidings::Result::Ok(())
     /// ```
     pub fn cursor(&self) -> Id {
-        self.reader.cursor()
+        self.reader.cursor
     }
 }
 
@@ -392,6 +394,6 @@ impl Future for Next<'_> {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        let _stale = self.hub.lock().unsubscribe(&self.reader);
+        let _stale = self.hub.lock().unsubscribe(&self.reader.follows);
     }
 }

@@ -4,62 +4,67 @@ use std::task::Waker;
 
 use slab::Slab;
 
-/// The readers of one topic. Waking costs what those cost that wait, not what those cost that ever read.
+/// The readers of one topic. Waking costs what those cost that waited since the last time, not those that ever read.
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
-    /// Each reader's place in `queue`, while it waits.
-    readers: Slab<Option<usize>>,
-    /// Who waits: its entry in `readers`, and what wakes it.
-    queue: Vec<(usize, Waker)>,
+    /// How many read the topic, whether they wait or not.
+    readers: usize,
+    /// What wakes those that wait; taken whole.
+    queue: Slab<Waker>,
+    /// How often that was.
+    round: u32,
 }
 
-/// Below this many entries there is no memory worth giving back.
-const SMALL: usize = 32;
+/// A reader's place in the queue: good for one round. It is the reader who keeps it, for a table of the readers would
+/// cost each another 16 bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    round: u32,
+    slot: u32,
+}
 
 impl Waiting {
     pub(super) fn is_empty(&self) -> bool {
-        self.readers.is_empty()
+        self.readers == 0
     }
 
-    /// Enters a reader.
-    pub(super) fn join(&mut self) -> usize {
-        self.readers.insert(None)
+    /// Counts a reader in.
+    pub(super) fn join(&mut self) {
+        self.readers += 1;
     }
 
-    /// Takes a reader out; returns its waker, to be dropped behind the lock.
-    pub(super) fn leave(&mut self, reader: usize) -> Option<Waker> {
-        let place = self.readers.remove(reader);
-        if self.readers.capacity() > SMALL && self.readers.len() < self.readers.capacity() / 4 {
-            self.readers.shrink_to_fit();
-            self.queue.shrink_to(SMALL);
+    /// Counts a reader out; returns its waker, to be dropped behind the lock.
+    pub(super) fn leave(&mut self, place: Option<Place>) -> Option<Waker> {
+        self.readers -= 1;
+        let waker = self.queue.try_remove(self.slot(place)?);
+        if self.queue.is_empty() {
+            // Gives back the room of all that have left.
+            self.queue = Slab::new();
         }
-        let (_, waker) = self.queue.swap_remove(place?);
-        if let Some((moved, _)) = self.queue.get(place?) {
-            self.readers[*moved] = place;
-        }
-        Some(waker)
+        waker
     }
 
     /// Leaves a reader's waker; returns the one that it replaces, to be dropped behind the lock.
-    pub(super) fn wait(&mut self, reader: usize, waker: &Waker) -> Option<Waker> {
-        match self.readers[reader] {
-            Some(place) if self.queue[place].1.will_wake(waker) => None,
-            Some(place) => Some(core::mem::replace(&mut self.queue[place].1, waker.clone())),
-            None => {
-                self.readers[reader] = Some(self.queue.len());
-                self.queue.push((reader, waker.clone()));
-                None
-            }
+    pub(super) fn wait(&mut self, place: &mut Option<Place>, waker: &Waker) -> Option<Waker> {
+        if let Some(old) = self.slot(*place).and_then(|slot| self.queue.get_mut(slot)) {
+            return if old.will_wake(waker) { None } else { Some(core::mem::replace(old, waker.clone())) };
         }
+        // There is no memory for 2^32 wakers.
+        *place = Some(Place { round: self.round, slot: self.queue.insert(waker.clone()) as u32 });
+        None
     }
 
     /// Takes out the wakers of all who wait.
-    pub(super) fn wake(&mut self) -> Vec<(usize, Waker)> {
-        let woken = core::mem::take(&mut self.queue);
-        for (reader, _) in &woken {
-            self.readers[*reader] = None;
+    pub(super) fn wake(&mut self) -> Slab<Waker> {
+        if !self.queue.is_empty() {
+            self.round = self.round.wrapping_add(1);
         }
-        woken
+        core::mem::take(&mut self.queue)
+    }
+
+    /// Where in the queue that is, if it was not woken since.
+    fn slot(&self, place: Option<Place>) -> Option<usize> {
+        place.filter(|place| place.round == self.round).map(|place| place.slot as usize)
     }
 }
 
@@ -67,34 +72,48 @@ impl Waiting {
 mod tests {
     use super::*;
 
+    /// A topic with that many readers, which wait.
+    fn waiting(readers: usize) -> (Waiting, Vec<Option<Place>>) {
+        let (mut waiting, mut places) = (Waiting::default(), vec![None; readers]);
+        for place in &mut places {
+            waiting.join();
+            assert!(waiting.wait(place, Waker::noop()).is_none());
+        }
+        (waiting, places)
+    }
+
     #[test]
-    fn who_is_moved_by_one_that_leaves_is_found_again() {
-        let mut waiting = Waiting::default();
-        let readers: Vec<usize> = (0..5).map(|_| waiting.join()).collect();
-        readers.iter().for_each(|reader| assert!(waiting.wait(*reader, Waker::noop()).is_none()));
-        // The last takes the place of the second, and then leaves from there.
-        assert!(waiting.leave(readers[1]).is_some());
-        assert!(waiting.leave(readers[4]).is_some());
-        let mut woken: Vec<usize> = waiting.wake().into_iter().map(|(reader, _)| reader).collect();
-        woken.sort_unstable();
-        assert_eq!(woken, [readers[0], readers[2], readers[3]]);
-        assert!(waiting.wake().is_empty());
-        assert!(waiting.leave(readers[0]).is_none(), "it waits no more");
+    fn who_left_is_not_woken_and_its_place_goes_to_another() {
+        let (mut topic, mut places) = waiting(5);
+        assert!(topic.leave(places[1]).is_some());
+        assert!(topic.leave(places[4]).is_some());
+        let mut other = None;
+        topic.join();
+        topic.wait(&mut other, Waker::noop());
+        // Who waits twice is woken once.
+        topic.wait(&mut places[0], Waker::noop());
+        assert_eq!((topic.wake().len(), topic.wake().len()), (4, 0));
+    }
+
+    #[test]
+    fn a_place_is_good_for_one_round() {
+        let (mut topic, mut places) = waiting(2);
+        assert_eq!(topic.wake().len(), 2);
+        topic.wait(&mut places[1], Waker::noop());
+        // It was woken: what is in its old place now is another's.
+        assert!(topic.leave(places[0]).is_none());
+        assert_eq!(topic.wake().len(), 1);
+        assert!(!topic.is_empty());
+        assert!(topic.leave(places[1]).is_none());
+        assert!(topic.is_empty());
     }
 
     #[test]
     fn many_that_left_cost_nothing_more() {
-        let mut waiting = Waiting::default();
-        let stays = waiting.join();
-        let readers: Vec<usize> = (0..10_000).map(|_| waiting.join()).collect();
-        for reader in &readers {
-            waiting.wait(*reader, Waker::noop());
+        let (mut topic, places) = waiting(10_000);
+        for place in places {
+            topic.leave(place);
         }
-        waiting.wait(stays, Waker::noop());
-        for reader in readers {
-            waiting.leave(reader);
-        }
-        assert!(waiting.readers.capacity() <= 4 * SMALL && waiting.queue.capacity() <= 4 * SMALL);
-        assert_eq!(waiting.wake().len(), 1);
+        assert_eq!(topic.queue.capacity(), 0);
     }
 }
