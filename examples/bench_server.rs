@@ -14,7 +14,7 @@ use std::time::Duration;
 use smol::Async;
 use tidings::{Exchange, Hub, Limits, Response, Server, transport};
 
-async fn app(hub: &Hub, mut ex: Exchange<'_>) -> tidings::Result<()> {
+async fn app(hub: &Hub, ex: Exchange<'_>) -> tidings::Result<()> {
     match (ex.method(), ex.path()) {
         ("GET", "/time") => ex.reply(Response::text("2026-01-01T00:00:00+00:00")).await,
         ("GET", "/poll") => transport::long_poll(ex, hub, &["bench"]).await,
@@ -22,12 +22,14 @@ async fn app(hub: &Hub, mut ex: Exchange<'_>) -> tidings::Result<()> {
         ("GET", "/ws") => transport::websocket(ex, hub, &["bench"]).await,
         // Boxed: each request takes the memory of the largest of these futures.
         ("GET", "/echo") => Box::pin(echo(ex)).await,
-        ("POST", "/publish") => {
-            let id = hub.publish("bench", ex.text().await?)?;
-            ex.reply(Response::text(id)).await
-        }
+        ("POST", "/publish") => Box::pin(publish(hub, ex)).await,
         _ => ex.reply(Response::new(404)).await,
     }
+}
+
+async fn publish(hub: &Hub, mut ex: Exchange<'_>) -> tidings::Result<()> {
+    let id = hub.publish("bench", ex.text().await?)?;
+    ex.reply(Response::text(id)).await
 }
 
 async fn echo(ex: Exchange<'_>) -> tidings::Result<()> {

@@ -1,87 +1,25 @@
 //! [`Conn`]: the state machine, a stream, and its deadlines. It moves bytes and decides nothing about them.
 
-use core::cell::RefCell;
 use core::future::{Future, poll_fn};
 use core::pin::Pin;
 use std::io;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
 
 use futures_lite::future;
-use futures_lite::io::{AsyncRead, AsyncWrite};
 
 use crate::error::{Error, Phase, Result};
 use crate::exchange::Exchange;
 use crate::limits::{Limits, READ, STARVED, TURNS};
+use crate::moment::Moment;
+use crate::out::Out;
+use crate::proto::Fault;
 use crate::proto::head::Head;
 use crate::proto::http1::{Http1, Turn};
 use crate::proto::response::Response;
 use crate::seat::{Seat, Standing};
 use crate::server::{Server, Stage};
-use crate::sweep::deadline;
-
-/// What a connection runs on: TCP, a Unix socket, TLS, a pipe in memory. Implemented for whatever has the parts.
-///
-/// `poll_close` should close the writing half and leave the reading half open, as `smol::net::TcpStream` does; so
-/// the last answer reaches a client that still sends. (`smol::Async<TcpStream>` only flushes there: such a client
-/// sees the end of the answer when the connection is dropped, [`Limits::linger`] later.)
-///
-/// # Examples
-///
-/// ```
-/// # use tidings::{Conn, Io, Response, Server};
-/// /// TCP, TLS or a pipe: from here on it is all the same.
-/// async fn converse(io: impl Io + 'static, server: &Server) -> tidings::Result<()> {
-///     let mut conn = Conn::new(io, server);
-///     while let Some(ex) = conn.next().await? {
-///         ex.reply(Response::text("hello")).await?;
-///     }
-///     Ok(())
-/// }
-/// # let io = smol::io::AssertAsync::new(std::io::Cursor::new(b"GET / HTTP/1.0\r\n\r\n".to_vec()));
-/// # smol::block_on(converse(io, &Server::new(tidings::Limits::DEFAULT))).unwrap();
-/// ```
-pub trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
-
-impl<T: AsyncRead + AsyncWrite + Unpin + Send> Io for T {}
-
-/// A stream as the connection sees it. A trait of its own beside [`Io`], which all streams have without knowing.
-pub(crate) trait Stream: Io {
-    /// The peer's next bytes may be there already: they are to be tried for before they are waited for.
-    fn expect(&mut self) {}
-}
-
-/// A stream that was handed to us.
-struct Foreign<T>(T);
-
-impl<T: Io> Stream for Foreign<T> {}
-
-impl<T: Io> AsyncRead for Foreign<T> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_read(cx, buf)
-    }
-}
-
-impl<T: Io> AsyncWrite for Foreign<T> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
-    }
-
-    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_close(cx)
-    }
-}
-
-thread_local! {
-    /// Where this thread's connections read to. What is not used at once is copied to the connection's own
-    /// buffer, so one that waits for its peer owns none.
-    static READ_BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ].into_boxed_slice());
-}
+use crate::stream::{Io, Stream};
 
 /// One connection: requests come out one after the other, each to be answered before the next.
 ///
@@ -100,37 +38,39 @@ thread_local! {
 /// # tidings::Result::Ok(()) }).unwrap();
 /// ```
 pub struct Conn {
-    pub(crate) io: Box<dyn Stream>,
+    pub(crate) io: Stream,
     pub(crate) http: Http1,
     pub(crate) seat: Seat,
-    /// Bytes to be written; it owns no memory while it is empty.
-    pub(crate) out: Vec<u8>,
-    /// How many of them are written.
-    written: usize,
+    /// Bytes to be written.
+    pub(crate) out: Out,
     life: Life,
-    /// Bytes that the exchange keeps: the head, and the body as far as it is collected.
-    pub(crate) kept: usize,
-    /// Requests, messages and writes in a row without a wait.
-    pub(crate) turns: u8,
-    /// Whether the last try to read found no room in `buffered`.
-    pub(crate) starved: bool,
+    /// The request that is being answered, until its memory is given back.
+    pub(crate) request: Option<Box<Request>>,
+}
+
+/// A request that is being answered.
+#[derive(Debug)]
+pub(crate) struct Request {
+    pub(crate) head: Head,
+    /// Bytes of its body that are being collected.
+    pub(crate) collected: usize,
 }
 
 /// What a connection is doing, and by when it must have done it.
 #[derive(Clone, Copy, Debug)]
 enum Life {
     /// It was accepted, and no byte came.
-    Fresh(Instant),
+    Fresh(Moment),
     /// It waits for the first byte of the next request.
-    Idle(Instant),
+    Idle(Moment),
     /// Part of a head came.
-    Head(Instant),
+    Head(Moment),
     /// A request is being answered; the time is for its body, from when it is first asked for.
-    Exchange(Option<Instant>),
+    Exchange(Option<Moment>),
     /// The rest of a body that nobody wanted is thrown away.
-    Drain(Instant),
+    Drain(Moment),
     /// Its writing half is closed; input is thrown away until the peer has seen that.
-    Closing(Instant),
+    Closing(Moment),
     /// Nothing more happens.
     Over,
 }
@@ -148,22 +88,12 @@ impl Conn {
     /// assert_eq!(server.stats().connections, 1);
     /// ```
     pub fn new(io: impl Io + 'static, server: &Server) -> Conn {
-        Conn::seated(Box::new(Foreign(io)), server.seat(None))
+        Conn::seated(Stream::foreign(io), server.seat(None))
     }
 
-    pub(crate) fn seated(io: Box<dyn Stream>, seat: Seat) -> Conn {
-        let life = Life::Fresh(deadline(seat.server.limits().head_time));
-        Conn {
-            io,
-            http: Http1::new(),
-            seat,
-            out: Vec::new(),
-            written: 0,
-            life,
-            kept: 0,
-            turns: 0,
-            starved: false,
-        }
+    pub(crate) fn seated(io: Stream, seat: Seat) -> Conn {
+        let life = Life::Fresh(seat.deadline(seat.server.limits().head_time));
+        Conn { io, http: Http1::new(), seat, out: Out::default(), life, request: None }
     }
 
     /// The next request; `None` when there will be none. What is wrong with a request was already told to the
@@ -193,14 +123,15 @@ impl Conn {
     /// # tidings::Result::Ok(()) }).unwrap();
     /// ```
     pub async fn next(&mut self) -> Result<Option<Exchange<'_>>> {
-        match self.next_head().await? {
-            Some(head) => Ok(Some(Exchange::new(self, head))),
-            None => Ok(None),
+        // What is rare is boxed, and what decides does not wait: an idle connection takes the memory of all this.
+        let answered = self.end_exchange();
+        self.flush().await?;
+        if answered {
+            // A busy client's next request comes while the others have their turn, and is then read without the
+            // reactor: 4.8 instead of 6.6 µs per request of 64 busy clients.
+            future::yield_now().await;
+            self.seat.eager = true;
         }
-    }
-
-    async fn next_head(&mut self) -> Result<Option<Head>> {
-        self.end_exchange().await?;
         loop {
             if let Life::Closing(_) | Life::Over = self.life {
                 Box::pin(self.close()).await;
@@ -209,76 +140,129 @@ impl Conn {
             // A peer that keeps its socket full must not keep the thread: two of them held up a third for
             // seconds. (Before the head is taken: whoever drops this future must not lose one.)
             poll_fn(|cx| self.poll_turn(cx)).await;
-            // A match that awaits would keep the head's place in the memory of an idle connection.
-            let turn = match self.http.head(self.seat.server.limits()) {
-                Ok(Turn::Head(head)) => {
-                    self.begin_exchange(&head);
-                    return Ok(Some(head));
-                }
-                Ok(Turn::NeedMore) => Ok(true),
-                Ok(Turn::End) => Ok(false),
-                Err(fault) => Err(fault),
-            };
-            match turn {
-                Ok(true) => self.read_head().await?,
-                Ok(false) => Box::pin(self.close()).await,
-                Err(fault) => {
-                    self.fail_aside(&Error::Fault(fault)).await;
-                    return Err(fault.into());
+            match self.take_head() {
+                Taken::Head => return Ok(Some(Exchange { conn: self })),
+                Taken::End => Box::pin(self.close()).await,
+                Taken::Fault(fault) => return Err(Box::pin(self.refuse(fault.into())).await),
+                Taken::NeedMore => {
+                    let read = poll_fn(|cx| self.poll_read_head(cx)).await;
+                    if self.is_due(read)? {
+                        Box::pin(self.give_up()).await?;
+                    }
                 }
             }
         }
     }
 
-    fn begin_exchange(&mut self, head: &Head) {
-        self.life = Life::Exchange(None);
-        self.kept = head.len();
-        self.seat.server.shared.counts.requests.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Brings the last exchange to its end, whatever state it was left in.
-    async fn end_exchange(&mut self) -> Result<()> {
-        if let Life::Exchange(body) = self.life {
-            let held = self.seat.is_held();
-            self.seat.release();
-            self.kept = 0;
-            if self.http.owes() {
-                self.fail_aside(&Error::Misuse("the request was not answered")).await;
-                return Ok(());
+    /// Brings the last exchange to its end, whatever state it was left in, as far as that can be done without a wait;
+    /// whether a busy client's next request may follow at once.
+    fn end_exchange(&mut self) -> bool {
+        match (self.life, self.seat.standing) {
+            (Life::Exchange(body), _) => self.end_answer(body),
+            (Life::Closing(_) | Life::Over, _) => false,
+            (_, Standing::Served | Standing::Held) => false,
+            (_, Standing::Refused) => {
+                self.tell(&Error::Full);
+                false
             }
-            if self.http.is_streaming() {
-                // Without its end the peer sees that the stream is not whole.
-                self.flush().await?;
+            (_, Standing::Dropped) => {
                 self.life = Life::Over;
-                return Ok(());
-            }
-            self.life = match self.http.is_draining() {
-                true => Life::Drain(body.unwrap_or(deadline(self.limits().body_time))),
-                false => self.await_head(),
-            };
-            self.flush().await?;
-            if !held {
-                // A busy client's next request comes while the others have their turn, and is then read without the
-                // reactor: 4.8 instead of 6.6 µs per request of 64 busy clients. Behind a held one it would be in
-                // vain, since the reactor watches the stream already.
-                future::yield_now().await;
-                self.io.expect();
+                false
             }
         }
-        match (self.seat.standing, self.life) {
-            (Standing::Served, _) | (_, Life::Closing(_) | Life::Over) => {}
-            (Standing::Refused, _) => self.fail_aside(&Error::Full).await,
-            (Standing::Dropped, _) => self.life = Life::Over,
+    }
+
+    fn end_answer(&mut self, body: Option<Moment>) -> bool {
+        // Behind a held one the reactor watches the stream already: trying to read first would be in vain.
+        let held = self.seat.is_held();
+        self.seat.release();
+        self.request = None;
+        if self.http.owes() {
+            // What follows is the close, for the state machine is over.
+            self.tell(&Error::Misuse("the request was not answered"));
         }
-        self.flush().await
+        self.life = match (self.http.is_streaming(), self.http.is_draining()) {
+            // Without its end the peer sees that the stream is not whole.
+            (true, _) => Life::Over,
+            (false, true) => Life::Drain(body.unwrap_or_else(|| self.seat.deadline(self.limits().body_time))),
+            (false, false) => self.await_head(),
+        };
+        !held && !matches!(self.life, Life::Over)
+    }
+
+    /// Takes the next head out of what was received.
+    fn take_head(&mut self) -> Taken {
+        match self.http.head(self.seat.server.limits()) {
+            Ok(Turn::Head(head)) => {
+                self.life = Life::Exchange(None);
+                self.request = Some(Box::new(Request { head, collected: 0 }));
+                self.seat.server.shared.counts.requests.fetch_add(1, Ordering::Relaxed);
+                Taken::Head
+            }
+            Ok(Turn::NeedMore) => {
+                if let (Life::Drain(_), false) = (self.life, self.http.is_draining()) {
+                    self.life = self.await_head();
+                }
+                Taken::NeedMore
+            }
+            Ok(Turn::End) => Taken::End,
+            Err(fault) => Taken::Fault(fault),
+        }
     }
 
     /// What a connection does between two requests.
     fn await_head(&self) -> Life {
         match self.http.buffered() {
-            0 => Life::Idle(deadline(self.limits().idle)),
-            _ => Life::Head(deadline(self.limits().head_time)),
+            0 => Life::Idle(self.seat.deadline(self.limits().idle)),
+            _ => Life::Head(self.seat.deadline(self.limits().head_time)),
         }
+    }
+
+    /// Whether nothing came in time while a head was awaited.
+    fn is_due(&mut self, read: Read) -> Result<bool> {
+        self.life = match (read, self.life) {
+            (Read::Due, _) => return Ok(true),
+            (Read::Failed(error), _) => return Err(self.broken(error)),
+            (Read::Some, Life::Idle(_)) => Life::Head(self.seat.deadline(self.limits().head_time)),
+            (Read::Some, Life::Fresh(by)) => Life::Head(by),
+            (Read::Some, life) => life,
+        };
+        Ok(false)
+    }
+
+    /// The time for a head is up.
+    async fn give_up(&mut self) -> Result<()> {
+        match self.life {
+            Life::Head(_) if self.seat.server.stage() < Stage::Cut => {
+                let error = if self.seat.starved { Error::Full } else { Error::Timeout(Phase::Head) };
+                return Err(self.refuse(error).await);
+            }
+            Life::Drain(_) => self.close().await,
+            _ => self.shut().await,
+        }
+        Ok(())
+    }
+
+    /// Counts the body as far as it is collected.
+    pub(crate) fn keep_collected(&mut self, bytes: usize) {
+        let nothing = || Box::new(Request { head: Head::EMPTY, collected: 0 });
+        self.request.get_or_insert_with(nothing).collected = bytes;
+    }
+
+    /// Tells the peer of an error, and hands it back.
+    pub(crate) async fn refuse(&mut self, error: Error) -> Error {
+        self.fail(&error).await;
+        error
+    }
+
+    fn broken(&mut self, error: io::Error) -> Error {
+        self.life = Life::Over;
+        error.into()
+    }
+
+    /// Bytes that the exchange keeps: the head, and the body as far as it is collected.
+    fn kept(&self) -> usize {
+        self.request.as_ref().map_or(0, |request| request.head.len() + request.collected)
     }
 
     pub(crate) fn limits(&self) -> &Limits {
@@ -286,69 +270,33 @@ impl Conn {
     }
 
     /// Reads once while a head, or the rest of an unwanted body, is to come.
-    async fn read_head(&mut self) -> Result<()> {
-        if let (Life::Drain(_), false) = (self.life, self.http.is_draining()) {
-            self.life = self.await_head();
-        }
-        let (Life::Fresh(by) | Life::Idle(by) | Life::Head(by) | Life::Drain(by)) = self.life else {
-            return Ok(());
-        };
-        match self.read_by(by).await {
-            Read::Some => {
-                if let Life::Idle(_) = self.life {
-                    self.life = Life::Head(deadline(self.limits().head_time));
-                } else if let Life::Fresh(by) = self.life {
-                    self.life = Life::Head(by);
-                }
-                Ok(())
-            }
-            Read::Due if matches!(self.life, Life::Head(_)) && self.seat.server.stage() < Stage::Cut => {
-                let error = if self.starved { Error::Full } else { Error::Timeout(Phase::Head) };
-                self.fail_aside(&error).await;
-                Err(error)
-            }
-            Read::Due if matches!(self.life, Life::Drain(_)) => {
-                Box::pin(self.close()).await;
-                Ok(())
-            }
-            Read::Due => {
-                Box::pin(self.shut()).await;
-                Ok(())
-            }
-            Read::Failed(error) => {
-                self.life = Life::Over;
-                Err(error.into())
-            }
+    fn poll_read_head(&mut self, cx: &mut Context<'_>) -> Poll<Read> {
+        match self.life {
+            Life::Fresh(by) | Life::Idle(by) | Life::Head(by) | Life::Drain(by) => self.poll_read_by(cx, by),
+            Life::Exchange(_) | Life::Closing(_) | Life::Over => Poll::Ready(Read::Some),
         }
     }
 
     /// Reads once into the state machine. While nothing was begun, a shutdown is due at once.
-    async fn read_by(&mut self, by: Instant) -> Read {
-        poll_fn(|cx| {
-            match self.poll_fill(cx) {
-                Poll::Ready(Ok(_)) => return Poll::Ready(Read::Some),
-                Poll::Ready(Err(error)) => return Poll::Ready(Read::Failed(error)),
-                Poll::Pending => self.turns = 0,
-            }
-            if self.poll_due(cx, Some(by)).is_ready() {
-                return Poll::Ready(Read::Due);
-            }
-            let idle = matches!(self.life, Life::Fresh(_) | Life::Idle(_));
-            if idle && self.seat.server.stage() > Stage::Running {
-                return Poll::Ready(Read::Due);
-            }
-            Poll::Pending
-        })
-        .await
+    fn poll_read_by(&mut self, cx: &mut Context<'_>, by: Moment) -> Poll<Read> {
+        match self.poll_fill(cx) {
+            Poll::Ready(Ok(_)) => return Poll::Ready(Read::Some),
+            Poll::Ready(Err(error)) => return Poll::Ready(Read::Failed(error)),
+            Poll::Pending => self.seat.turns = 0,
+        }
+        if self.poll_due(cx, by).is_ready() {
+            return Poll::Ready(Read::Due);
+        }
+        let idle = matches!(self.life, Life::Fresh(_) | Life::Idle(_));
+        if idle && self.is_draining() { Poll::Ready(Read::Due) } else { Poll::Pending }
     }
 
     /// Ready when `by` has come or the server cuts everything; while there is no room to read to, the task is woken
     /// now and then to look again.
-    pub(crate) fn poll_due(&self, cx: &mut Context<'_>, by: Option<Instant>) -> Poll<()> {
-        let again = self.starved.then(|| Instant::now() + STARVED);
-        let soonest = by.into_iter().chain(again).min();
+    pub(crate) fn poll_due(&self, cx: &mut Context<'_>, by: Moment) -> Poll<()> {
+        let soonest = if self.seat.starved { by.min(self.seat.deadline(STARVED)) } else { by };
         ready!(self.seat.poll_due(cx, soonest));
-        match by.is_some_and(|by| Instant::now() >= by) || self.seat.server.stage() == Stage::Cut {
+        match self.seat.now() >= by || self.seat.server.stage() == Stage::Cut {
             true => Poll::Ready(()),
             false => Poll::Pending,
         }
@@ -357,17 +305,17 @@ impl Conn {
     /// Moves what the peer sent into the state machine; `Ready(0)` is the end of its input.
     pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let room = self.http.room(self.limits());
-        let granted = self.seat.lease(self.http.buffered() + self.kept, room.min(READ));
-        self.starved = granted == 0 && room > 0;
+        let used = self.http.buffered() + self.kept();
+        let granted = self.seat.lease(used, room.min(READ));
         if granted == 0 {
             return Poll::Pending;
         }
         let http = &mut self.http;
-        let read = poll_read(&mut *self.io, cx, granted, |bytes| http.receive(bytes));
+        let read = self.io.poll_receive(cx, &mut self.seat.eager, granted, |bytes| http.receive(bytes));
         if let Poll::Ready(Ok(0)) = read {
             self.http.end();
         }
-        self.seat.settle(self.http.buffered() + self.kept);
+        self.seat.settle(self.http.buffered() + self.kept());
         read
     }
 
@@ -375,73 +323,75 @@ impl Conn {
     pub(crate) async fn read_body(&mut self) -> Result<()> {
         let by = match self.life {
             Life::Exchange(Some(by)) => by,
-            _ => deadline(self.limits().body_time),
+            _ => self.seat.deadline(self.limits().body_time),
         };
         self.life = Life::Exchange(Some(by));
-        match self.read_by(by).await {
+        match poll_fn(|cx| self.poll_read_by(cx, by)).await {
             Read::Some => Ok(()),
-            Read::Due if self.starved || self.seat.server.stage() == Stage::Cut => Err(Error::Full),
+            Read::Due if self.seat.starved || self.seat.server.stage() == Stage::Cut => Err(Error::Full),
             Read::Due => Err(Error::Timeout(Phase::Body)),
-            Read::Failed(error) => {
-                self.life = Life::Over;
-                Err(error.into())
-            }
+            Read::Failed(error) => Err(self.broken(error)),
         }
     }
 
     /// Writes what is to be written, within [`Limits::write_time`]. Cancel-safe.
-    pub(crate) fn flush(&mut self) -> Flush<'_, 'static> {
-        self.write(b"")
-    }
-
-    /// Writes what is to be written and these bytes behind it, within [`Limits::write_time`]; if it is dropped, the
-    /// next write goes on. Bytes that the peer takes at once are not copied.
-    pub(crate) fn write<'b>(&mut self, bytes: &'b [u8]) -> Flush<'_, 'b> {
-        Flush { conn: self, bytes, by: None }
+    pub(crate) fn flush(&mut self) -> Flush<'_> {
+        Flush { conn: self }
     }
 
     /// Counts what was done without a wait; whether it was much, or the first since one.
     pub(crate) fn count_turn(&mut self) -> bool {
-        let look = self.turns == 0 || self.turns >= TURNS;
-        self.turns = self.turns.saturating_add(1);
+        let look = self.seat.turns == 0 || self.seat.turns >= TURNS;
+        self.seat.turns = self.seat.turns.saturating_add(1);
         look
     }
 
     /// Counts a request, a message or a write, and lets the others go first after some without a wait.
     pub(crate) fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.turns = self.turns.saturating_add(1);
-        if self.turns < TURNS {
+        self.seat.turns = self.seat.turns.saturating_add(1);
+        if self.seat.turns < TURNS {
             return Poll::Ready(());
         }
-        self.turns = 0;
+        self.seat.turns = 0;
         cx.waker().wake_by_ref();
         Poll::Pending
     }
 
-    /// Writes these bytes straight from where they are if nothing is to go before them, and keeps the rest.
-    fn poll_write(&mut self, cx: &mut Context<'_>, mut bytes: &[u8]) -> Poll<io::Result<()>> {
-        if self.out.is_empty() && !bytes.is_empty() {
-            match Pin::new(&mut self.io).poll_write(cx, bytes) {
-                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                Poll::Ready(Ok(written)) => bytes = &bytes[written..],
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending => {}
+    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.out.rest().is_empty() {
+            match ready!(self.io.poll_write(cx, self.out.rest()))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                n => self.out.advance(n),
             }
         }
-        self.out.extend_from_slice(bytes);
-        self.poll_flush(cx)
+        ready!(self.io.poll_flush(cx))?;
+        self.out.clear();
+        Poll::Ready(Ok(()))
     }
 
-    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while self.written < self.out.len() {
-            match ready!(Pin::new(&mut self.io).poll_write(cx, &self.out[self.written..]))? {
-                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                n => self.written += n,
+    /// Writes what is to be written, within its time.
+    pub(crate) fn poll_flush_by(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        // Mostly the peer takes it at once, and no time has to be looked up.
+        let error = match self.poll_flush(cx) {
+            Poll::Ready(Ok(())) => return self.poll_turn(cx).map(Ok),
+            Poll::Ready(Err(error)) => Error::from(error),
+            Poll::Pending => {
+                self.seat.turns = 0;
+                let seat = &self.seat;
+                let by = self.out.by(|| seat.deadline(seat.server.limits().write_time));
+                ready!(seat.poll_due(cx, by));
+                Error::Timeout(Phase::Write)
             }
-        }
-        ready!(Pin::new(&mut self.io).poll_flush(cx))?;
-        (self.out, self.written) = (Vec::new(), 0);
-        Poll::Ready(Ok(()))
+        };
+        Poll::Ready(Err(self.unwritten(error)))
+    }
+
+    /// Nobody waits for the rest.
+    pub(crate) fn unwritten(&mut self, error: Error) -> Error {
+        self.out.clear();
+        self.http.abandon();
+        self.life = Life::Over;
+        error
     }
 
     /// Tells the peer of an error, if no answer was begun, and closes: half-closes, and reads on for a while so
@@ -472,6 +422,14 @@ impl Conn {
     /// # tidings::Result::Ok(()) }).unwrap();
     /// ```
     pub async fn fail(&mut self, error: &Error) {
+        self.tell(error);
+        if self.flush().await.is_ok() {
+            Box::pin(self.close()).await;
+        }
+    }
+
+    /// Tells the peer of an error, if no answer was begun: the last that it is told.
+    fn tell(&mut self, error: &Error) {
         self.seat.release();
         if let Life::Over = self.life {
             // It is broken: nothing can be told.
@@ -482,16 +440,7 @@ impl Conn {
         }
         let answer = self.last_answer(error);
         let date = self.seat.server.date();
-        self.http.refuse(&answer, date.as_deref(), &mut self.out);
-        if self.flush().await.is_ok() {
-            Box::pin(self.close()).await;
-        }
-    }
-
-    /// As `fail`, but beside the future that waits for the next request: an idle connection takes the memory of the
-    /// largest part of that.
-    async fn fail_aside(&mut self, error: &Error) {
-        Box::pin(self.fail(error)).await;
+        self.http.refuse(&answer, date.as_deref(), self.out.bytes());
     }
 
     /// What the peer is told of an error: all about its own faults, nothing about ours.
@@ -517,32 +466,35 @@ impl Conn {
             let gone = self.http.has_ended();
             self.shut().await;
             if !gone {
-                self.life = Life::Closing(deadline(self.limits().linger));
+                self.life = Life::Closing(self.seat.deadline(self.limits().linger));
             }
         }
         let Life::Closing(by) = self.life else { return };
-        poll_fn(|cx| match poll_read(&mut *self.io, cx, READ, |_| {}) {
+        poll_fn(|cx| self.poll_linger(cx, by)).await;
+        self.life = Life::Over;
+    }
+
+    fn poll_linger(&mut self, cx: &mut Context<'_>, by: Moment) -> Poll<()> {
+        match self.io.poll_receive(cx, &mut self.seat.eager, READ, |_| {}) {
             Poll::Ready(Ok(n)) if n > 0 => {
                 // Thrown away; yield, so that a flood does not keep the thread.
                 cx.waker().wake_by_ref();
-                if Instant::now() < by { Poll::Pending } else { Poll::Ready(()) }
+                if self.seat.now() < by { Poll::Pending } else { Poll::Ready(()) }
             }
             Poll::Ready(_) => Poll::Ready(()),
-            Poll::Pending => self.seat.poll_due(cx, Some(by)),
-        })
-        .await;
-        self.life = Life::Over;
+            Poll::Pending => self.seat.poll_due(cx, by),
+        }
     }
 
     /// Closes the writing half.
     async fn shut(&mut self) {
-        let by = deadline(self.limits().linger);
+        let by = self.seat.deadline(self.limits().linger);
         self.http.abandon();
         self.seat.settle(0);
         self.life = Life::Over;
-        poll_fn(|cx| match Pin::new(&mut self.io).poll_close(cx) {
+        poll_fn(|cx| match self.io.poll_close(cx) {
             Poll::Ready(_) => Poll::Ready(()),
-            Poll::Pending => self.seat.poll_due(cx, Some(by)),
+            Poll::Pending => self.seat.poll_due(cx, by),
         })
         .await;
     }
@@ -561,40 +513,33 @@ impl core::fmt::Debug for Conn {
 
 /// Writes what is to be written. By hand, since it lies in the memory of whatever writes: as an `async fn` it took three
 /// times as much.
-pub(crate) struct Flush<'c, 'b> {
+pub(crate) struct Flush<'c> {
     conn: &'c mut Conn,
-    /// What goes behind that, until it is written or kept.
-    bytes: &'b [u8],
-    /// When it must be done, from when it had to wait.
-    by: Option<Instant>,
 }
 
-impl Future for Flush<'_, '_> {
+impl Future for Flush<'_> {
     type Output = Result<()>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        let (bytes, this) = (core::mem::take(&mut self.bytes), &mut *self);
-        if this.by.is_none() && this.conn.out.is_empty() && bytes.is_empty() {
-            return Poll::Ready(Ok(()));
-        }
-        // Mostly the peer takes it at once, and no time has to be looked up.
-        let error = match this.conn.poll_write(cx, bytes) {
-            Poll::Ready(Ok(())) => return this.conn.poll_turn(cx).map(Ok),
-            Poll::Ready(Err(error)) => Error::from(error),
-            Poll::Pending => {
-                this.conn.turns = 0;
-                let patience = this.conn.limits().write_time;
-                let by = *this.by.get_or_insert_with(|| deadline(patience));
-                ready!(this.conn.seat.poll_due(cx, Some(by)));
-                Error::Timeout(Phase::Write)
+        match self.conn.out.is_empty() {
+            true => {
+                self.conn.out.clear();
+                Poll::Ready(Ok(()))
             }
-        };
-        // Nobody waits for the rest.
-        (this.conn.out, this.conn.written) = (Vec::new(), 0);
-        this.conn.http.abandon();
-        this.conn.life = Life::Over;
-        Poll::Ready(Err(error))
+            false => self.conn.poll_flush_by(cx),
+        }
     }
+}
+
+/// What was received so far.
+enum Taken {
+    /// A head: its exchange begins.
+    Head,
+    /// Part of one, or nothing.
+    NeedMore,
+    /// There will be no further request.
+    End,
+    Fault(Fault),
 }
 
 /// How a read ended.
@@ -605,23 +550,4 @@ enum Read {
     Due,
     /// The connection is broken.
     Failed(io::Error),
-}
-
-/// Reads up to `most` bytes through the thread's buffer.
-pub(crate) fn poll_read(
-    io: &mut dyn Stream,
-    cx: &mut Context<'_>,
-    most: usize,
-    take: impl FnOnce(&[u8]),
-) -> Poll<io::Result<usize>> {
-    let read = |buffer: &mut [u8]| {
-        let most = most.min(buffer.len());
-        let read = ready!(Pin::new(io).poll_read(cx, &mut buffer[..most]));
-        Poll::Ready(read.inspect(|n| take(&buffer[..*n])))
-    };
-    READ_BUFFER.with(|buffer| match buffer.try_borrow_mut() {
-        Ok(mut buffer) => read(&mut buffer),
-        // A stream whose poll_read polls another connection on this thread.
-        Err(_) => read(&mut [0; 512]),
-    })
 }

@@ -4,7 +4,7 @@ use core::future::{Future, pending};
 use std::time::Duration;
 
 use crate::conn::Conn;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::proto::Fault;
 use crate::proto::body::Piece;
 use crate::proto::head::Head;
@@ -40,18 +40,12 @@ use crate::writer::BodyWriter;
 #[derive(Debug)]
 pub struct Exchange<'c> {
     pub(crate) conn: &'c mut Conn,
-    /// `None` when it was given back.
-    head: Option<Box<Head>>,
 }
 
 /// What is shown in place of a head that was given back.
 static NO_HEAD: Head = Head::EMPTY;
 
 impl<'c> Exchange<'c> {
-    pub(crate) fn new(conn: &'c mut Conn, head: Head) -> Exchange<'c> {
-        Exchange { conn, head: Some(Box::new(head)) }
-    }
-
     /// The request's head.
     ///
     /// # Examples
@@ -69,7 +63,7 @@ impl<'c> Exchange<'c> {
     /// # tidings::Result::Ok(()) }).unwrap();
     /// ```
     pub fn head(&self) -> &Head {
-        self.head.as_deref().unwrap_or(&NO_HEAD)
+        self.conn.request.as_ref().map_or(&NO_HEAD, |request| &request.head)
     }
 
     /// The method, as it came.
@@ -131,8 +125,7 @@ impl<'c> Exchange<'c> {
     /// }
     /// ```
     pub fn forget_head(&mut self) {
-        self.head = None;
-        self.conn.kept = 0;
+        self.conn.request = None;
     }
 
     /// The server that the request came to.
@@ -160,7 +153,8 @@ impl<'c> Exchange<'c> {
     ///
     /// # Errors
     ///
-    /// [`Fault::BodyTooLarge`] and the faults of framing, [`Error::Timeout`], [`Error::Full`], [`Error::Io`].
+    /// [`Fault::BodyTooLarge`] and the faults of framing, [`Error::Timeout`](crate::Error::Timeout),
+    /// [`Error::Full`](crate::Error::Full), [`Error::Io`](crate::Error::Io).
     ///
     /// # Cancel safety
     ///
@@ -197,7 +191,7 @@ impl<'c> Exchange<'c> {
 
     /// Sends `100 Continue` if the client waits for it.
     async fn go_on(&mut self) -> Result<()> {
-        self.conn.http.go_on(self.conn.seat.server.limits(), &mut self.conn.out);
+        self.conn.http.go_on(self.conn.seat.server.limits(), self.conn.out.bytes());
         self.conn.flush().await
     }
 
@@ -225,14 +219,14 @@ impl<'c> Exchange<'c> {
     /// # tidings::Result::Ok(()) }).unwrap();
     /// ```
     pub async fn body(&mut self) -> Result<Vec<u8>> {
-        let (mut body, head) = (Vec::new(), self.head().len());
+        let mut body = Vec::new();
         while let Some(piece) = self.chunk().await? {
             body.reserve_exact(piece.len());
             body.extend_from_slice(piece);
             // The bytes were leased when they were read; keep them counted while they are collected.
-            self.conn.kept = head + body.len();
+            self.conn.keep_collected(body.len());
         }
-        self.conn.kept = head;
+        self.conn.keep_collected(0);
         Ok(body)
     }
 
@@ -289,7 +283,7 @@ impl<'c> Exchange<'c> {
     ///
     /// # Errors
     ///
-    /// [`Error::Full`] if no place among the [held](crate::Limits::held) requests is free.
+    /// [`Error::Full`](crate::Error::Full) if no place among the [held](crate::Limits::held) requests is free.
     ///
     /// # Cancel safety
     ///
@@ -309,11 +303,12 @@ impl<'c> Exchange<'c> {
     ///     }
     /// }
     /// ```
-    pub async fn wait<F: Future>(&mut self, future: F, within: Duration) -> Result<Wait<F::Output>> {
-        if !self.hold() {
-            return Err(Error::Full);
-        }
-        Ok(Waiting::new(self.conn, future, within).await)
+    pub fn wait<F: Future>(
+        &mut self,
+        future: F,
+        within: Duration,
+    ) -> impl Future<Output = Result<Wait<F::Output>>> {
+        Waiting::new(self.conn, future, within)
     }
 
     /// Waits until the peer has gone or ended its input, or the server shuts down.
@@ -349,7 +344,8 @@ impl<'c> Exchange<'c> {
     ///
     /// # Errors
     ///
-    /// [`Error::Misuse`] if the answer is not legal, [`Error::Timeout`], [`Error::Io`].
+    /// [`Error::Misuse`](crate::Error::Misuse) if the answer is not legal,
+    /// [`Error::Timeout`](crate::Error::Timeout), [`Error::Io`](crate::Error::Io).
     ///
     /// # Cancel safety
     ///
@@ -364,9 +360,10 @@ impl<'c> Exchange<'c> {
             conn.http.make_last();
         }
         let date = conn.seat.server.date();
-        conn.http.respond(&answer, date.as_deref(), conn.seat.server.limits(), &mut conn.out)?;
+        conn.http.respond(&answer, date.as_deref(), conn.seat.server.limits(), conn.out.bytes())?;
         // The body may be large: it is not needed twice while the peer reads.
         drop(answer);
+        conn.request = None;
         conn.flush().await
     }
 
@@ -375,7 +372,7 @@ impl<'c> Exchange<'c> {
     ///
     /// # Errors
     ///
-    /// [`Error::Misuse`] if the answer is not legal or has a body.
+    /// [`Error::Misuse`](crate::Error::Misuse) if the answer is not legal or has a body.
     ///
     /// # Examples
     ///
@@ -397,9 +394,9 @@ impl<'c> Exchange<'c> {
             conn.http.make_last();
         }
         let date = conn.seat.server.date();
-        conn.http.start(&answer, date.as_deref(), conn.seat.server.limits(), &mut conn.out)?;
+        conn.http.start(&answer, date.as_deref(), conn.seat.server.limits(), conn.out.bytes())?;
         // From here on the head is not needed.
-        conn.kept = 0;
+        conn.request = None;
         Ok(BodyWriter { conn })
     }
 }

@@ -50,11 +50,14 @@ mod error;
 mod exchange;
 mod hub;
 mod limits;
+mod moment;
+mod out;
 #[doc(hidden)]
 pub mod proto;
 mod seat;
 mod serve;
 mod server;
+mod stream;
 mod sweep;
 pub mod transport;
 mod wait;
@@ -62,7 +65,7 @@ mod writer;
 #[cfg(feature = "ws")]
 mod ws;
 
-pub use crate::conn::{Conn, Io};
+pub use crate::conn::Conn;
 pub use crate::error::{Error, Phase, Result};
 pub use crate::exchange::Exchange;
 pub use crate::hub::{Batch, Frame, Hub, HubStats, Id, Message, Next, ParseIdError, Published, Subscription};
@@ -72,6 +75,7 @@ pub use crate::proto::head::{Head, Version};
 pub use crate::proto::response::Response;
 pub use crate::proto::sse::Event;
 pub use crate::server::{Server, Stats};
+pub use crate::stream::Io;
 pub use crate::wait::Wait;
 pub use crate::writer::BodyWriter;
 #[cfg(feature = "ws")]

@@ -1,24 +1,28 @@
 //! [`Seat`]: one connection's place in its server. What it takes of the shared limits is given back with it.
 
-use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::Duration;
 
 use crate::limits::SPARE;
-use crate::server::{Server, Stage};
+use crate::moment::Moment;
+use crate::server::{Network, Server, Stage};
 
 /// One connection's place in its server.
 #[derive(Debug)]
 pub(crate) struct Seat {
     pub(crate) server: Server,
-    /// The key of the connection's entry in the sweep.
-    key: usize,
+    /// The key of the connection's entry in the sweep; half a word, since there is no memory for 2^32 of them.
+    key: u32,
     pub(crate) standing: Standing,
+    /// Requests, messages and writes in a row without a wait.
+    pub(crate) turns: u8,
+    /// Whether the last try to read found no room in `buffered`.
+    pub(crate) starved: bool,
+    /// Whether the peer's next bytes may be there already: they are to be tried for before they are waited for.
+    pub(crate) eager: bool,
     /// The network it came from, while that is counted.
-    network: Option<IpAddr>,
-    /// Whether it is counted among the held.
-    held: bool,
+    network: Option<Network>,
     /// How many bytes it is counted with in `buffered`: what it uses above [`SPARE`].
     leased: usize,
 }
@@ -28,6 +32,8 @@ pub(crate) struct Seat {
 pub(crate) enum Standing {
     /// It is served.
     Served,
+    /// It is served, and its request is counted among the held.
+    Held,
     /// It is told that there is no room.
     Refused,
     /// Even too many are being told: it is dropped.
@@ -35,7 +41,7 @@ pub(crate) enum Standing {
 }
 
 impl Seat {
-    pub(crate) fn take(server: Server, network: Option<IpAddr>) -> Seat {
+    pub(crate) fn take(server: Server, network: Option<Network>) -> Seat {
         let (limits, counts) = (&server.shared.limits, &server.shared.counts);
         counts.accepted.fetch_add(1, Ordering::Relaxed);
         let admitted = network.is_none_or(|network| server.admit(network));
@@ -48,36 +54,50 @@ impl Seat {
                 false => Standing::Dropped,
             }
         };
-        let key = server.shared.sweep.enter();
-        Seat { network: network.filter(|_| admitted), server, key, standing, held: false, leased: 0 }
+        let key = server.shared.sweep.enter() as u32;
+        let network = network.filter(|_| admitted);
+        Seat { network, server, key, standing, turns: 0, starved: false, eager: false, leased: 0 }
+    }
+
+    pub(crate) fn now(&self) -> Moment {
+        self.server.shared.sweep.now()
+    }
+
+    /// The moment that is `within` from now.
+    pub(crate) fn deadline(&self, within: Duration) -> Moment {
+        self.now().after(within)
     }
 
     /// Ready when `by` has come or the server cuts everything; else wakes the task then.
-    pub(crate) fn poll_due(&self, cx: &mut Context<'_>, by: Option<Instant>) -> Poll<()> {
-        if by.is_some_and(|by| Instant::now() >= by) {
+    pub(crate) fn poll_due(&self, cx: &mut Context<'_>, by: Moment) -> Poll<()> {
+        if self.now() >= by {
             return Poll::Ready(());
         }
-        self.server.shared.sweep.arm(self.key, by, cx.waker());
+        self.server.shared.sweep.arm(self.key as usize, by, cx.waker());
         // Look after arming: a shutdown between the two would wake nobody.
         if self.server.stage() == Stage::Cut { Poll::Ready(()) } else { Poll::Pending }
     }
 
     /// Counts this connection among the held; false if there are enough of them.
     pub(crate) fn hold(&mut self) -> bool {
-        self.held = self.held || take_one(&self.server.shared.counts.held, self.server.shared.limits.held);
-        self.held
+        if self.standing != Standing::Held
+            && take_one(&self.server.shared.counts.held, self.server.shared.limits.held)
+        {
+            self.standing = Standing::Held;
+        }
+        self.is_held()
     }
 
     /// Whether a place among the held requests is taken.
     pub(crate) fn is_held(&self) -> bool {
-        self.held
+        self.standing == Standing::Held
     }
 
     /// Counts it among the held no more.
     pub(crate) fn release(&mut self) {
-        if self.held {
+        if self.is_held() {
             self.server.shared.counts.held.fetch_sub(1, Ordering::Relaxed);
-            self.held = false;
+            self.standing = Standing::Served;
         }
     }
 
@@ -97,6 +117,7 @@ impl Seat {
             let _ = buffered.fetch_update(Ordering::Relaxed, Ordering::Relaxed, grant);
             self.leased += granted;
         }
+        self.starved = most > 0 && spare + granted == 0;
         spare + granted
     }
 
@@ -117,13 +138,13 @@ impl Drop for Seat {
     fn drop(&mut self) {
         self.release();
         self.settle(0);
-        self.server.shared.sweep.leave(self.key);
+        self.server.shared.sweep.leave(self.key as usize);
         if let Some(network) = self.network {
             self.server.dismiss(network);
         }
         let counts = &self.server.shared.counts;
         match self.standing {
-            Standing::Served => counts.connections.fetch_sub(1, Ordering::SeqCst),
+            Standing::Served | Standing::Held => counts.connections.fetch_sub(1, Ordering::SeqCst),
             Standing::Refused => counts.refusals.fetch_sub(1, Ordering::SeqCst),
             Standing::Dropped => return,
         };

@@ -1,23 +1,23 @@
 //! [`Server::serve`]: the accept loop for one thread. A cap on connections, a back-off, and panics caught.
 
 use std::io;
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::panic::AssertUnwindSafe;
-use std::pin::Pin;
 use std::rc::{Rc, Weak};
-use std::task::{Context, Poll, ready};
+use std::task::Poll;
 use std::time::Duration;
 
 use async_executor::LocalExecutor;
 use async_io::{Async, Timer};
-use futures_lite::io::{AsyncRead, AsyncWrite};
 use futures_lite::{FutureExt, future};
 
-use crate::conn::{Conn, Stream};
+use crate::conn::Conn;
 use crate::error::{Error, Result};
 use crate::exchange::Exchange;
+use crate::moment::Moment;
 use crate::seat::Standing;
 use crate::server::{Server, Stage};
+use crate::stream::Stream;
 
 /// The first pause after a failed accept, and the longest: with no descriptor left, trying again at once would
 /// spin.
@@ -94,9 +94,7 @@ async fn accept<'a>(
                 let seat = server.seat(Some(peer.ip()));
                 let Some(executor) = executor.upgrade() else { return };
                 if seat.standing != Standing::Dropped {
-                    let mut conn = Conn::seated(Box::new(Socket::new(stream)), seat);
-                    // A block, since an async fn would hold what it is given twice.
-                    executor.spawn(async move { converse(&mut conn, handler).await }).detach();
+                    executor.spawn(converse(Conn::seated(Stream::tcp(stream), seat), handler)).detach();
                 }
             }
             Some(Err(_)) => {
@@ -108,13 +106,20 @@ async fn accept<'a>(
 }
 
 /// Answers one connection's requests until there are no more.
-async fn converse(conn: &mut Conn, handler: &impl AsyncFn(Exchange<'_>) -> Result<()>) {
-    while let Ok(Some(exchange)) = conn.next().await {
-        // Boxed, so that a connection between two requests does not take the room of the largest handler.
-        let answered = AssertUnwindSafe(Box::pin(handler(exchange))).catch_unwind().await;
-        if let Err(error) = answered.unwrap_or_else(|_| Err(Error::other("the handler panicked"))) {
-            Box::pin(conn.fail(&error)).await;
-            break;
+#[expect(clippy::manual_async_fn, reason = "an async fn would hold the connection twice")]
+fn converse(mut conn: Conn, handler: &impl AsyncFn(Exchange<'_>) -> Result<()>) -> impl Future<Output = ()> {
+    async move {
+        loop {
+            // Boxed, so that a connection between two requests does not take the room of the largest handler.
+            let answer = match conn.next().await {
+                Ok(Some(exchange)) => AssertUnwindSafe(Box::pin(handler(exchange))),
+                Ok(None) | Err(_) => return,
+            };
+            let answered = answer.catch_unwind().await;
+            if let Err(error) = answered.unwrap_or_else(|_| Err(Error::other("the handler panicked"))) {
+                Box::pin(conn.refuse(error)).await;
+                return;
+            }
         }
     }
 }
@@ -124,7 +129,7 @@ impl Server {
     async fn reached(&self, stage: Stage) {
         let key = Key { server: self, key: self.shared.sweep.enter() };
         std::future::poll_fn(|cx| {
-            self.shared.sweep.arm(key.key, None, cx.waker());
+            self.shared.sweep.arm(key.key, Moment::NEVER, cx.waker());
             if self.stage() >= stage { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
@@ -140,61 +145,5 @@ struct Key<'s> {
 impl Drop for Key<'_> {
     fn drop(&mut self) {
         self.server.shared.sweep.leave(self.key);
-    }
-}
-
-/// A TCP stream that waits before it reads. Reading first costs a failed call per request, and registers the
-/// socket anew each time that a publish wakes the task.
-struct Socket {
-    stream: Async<TcpStream>,
-    /// Whether the last read filled its buffer, so that there may be more without a wait.
-    more: bool,
-}
-
-impl Socket {
-    fn new(stream: Async<TcpStream>) -> Socket {
-        // Without it a small event waits for the acknowledgement of the one before. If it fails, it is slower.
-        let _ = stream.get_ref().set_nodelay(true);
-        Socket { stream, more: false }
-    }
-}
-
-impl Stream for Socket {
-    fn expect(&mut self) {
-        self.more = true;
-    }
-}
-
-impl AsyncRead for Socket {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
-        loop {
-            if !self.more {
-                ready!(self.stream.poll_readable(cx))?;
-            }
-            self.more = false;
-            match io::Read::read(&mut self.stream.get_ref(), buf) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => self.more = true,
-                read => {
-                    self.more = matches!(read, Ok(n) if n == buf.len());
-                    return Poll::Ready(read);
-                }
-            }
-        }
-    }
-}
-
-impl AsyncWrite for Socket {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    /// Closes the writing half; `Async` itself only flushes here.
-    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(self.stream.get_ref().shutdown(Shutdown::Write))
     }
 }

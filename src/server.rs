@@ -1,5 +1,6 @@
 //! [`Server`]: what all connections share. Limits, the sweeper, counts, the date, shutdown.
 
+use core::num::NonZeroU64;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
@@ -77,7 +78,7 @@ pub(crate) struct Shared {
     /// The second that `Date` was last made for, and what it was.
     date: Mutex<(u64, Option<Arc<str>>)>,
     /// Connections by address, while `per_ip` is set.
-    addresses: Mutex<HashMap<IpAddr, usize>>,
+    addresses: Mutex<HashMap<Network, usize>>,
 }
 
 #[derive(Debug, Default)]
@@ -283,11 +284,11 @@ impl Server {
 
     /// A place for one more connection, or one to tell it that there is none.
     pub(crate) fn seat(&self, peer: Option<IpAddr>) -> Seat {
-        Seat::take(self.clone(), peer.map(network))
+        Seat::take(self.clone(), peer.map(Network::of))
     }
 
     /// Counts one more connection from a network; false if there are enough.
-    pub(crate) fn admit(&self, network: IpAddr) -> bool {
+    pub(crate) fn admit(&self, network: Network) -> bool {
         let Some(most) = self.shared.limits.per_ip else { return true };
         let mut addresses = self.shared.addresses.lock().unwrap_or_else(PoisonError::into_inner);
         let count = addresses.entry(network).or_insert(0);
@@ -300,7 +301,7 @@ impl Server {
     }
 
     /// Counts one connection less from a network.
-    pub(crate) fn dismiss(&self, network: IpAddr) {
+    pub(crate) fn dismiss(&self, network: Network) {
         if self.shared.limits.per_ip.is_none() {
             return;
         }
@@ -341,10 +342,46 @@ impl Server {
     }
 }
 
-/// What counts as one address: an IPv4 address, or the /64 of an IPv6 one.
-fn network(peer: IpAddr) -> IpAddr {
-    match peer.to_canonical() {
-        IpAddr::V6(v6) => IpAddr::V6((u128::from(v6) & !u128::from(u64::MAX)).into()),
-        v4 => v4,
+/// What counts as one address: an IPv4 address, or the /64 of an IPv6 one. A word, since each connection has one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Network(NonZeroU64);
+
+impl Network {
+    /// What an IPv4 address is above: `0:1::/32` is nobody's.
+    const V4: NonZeroU64 = NonZeroU64::MIN.saturating_add(u32::MAX as u64);
+
+    fn of(peer: IpAddr) -> Network {
+        Network(match peer.to_canonical() {
+            IpAddr::V4(v4) => Network::V4 | u64::from(u32::from(v4)),
+            // The loopback's is 0.
+            IpAddr::V6(v6) => NonZeroU64::new((u128::from(v6) >> 64) as u64).unwrap_or(NonZeroU64::MIN),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(address: &str) -> Network {
+        Network::of(address.parse().expect("an address"))
+    }
+
+    #[test]
+    fn one_address_of_ipv4_or_64_bits_of_ipv6_are_a_network() {
+        assert_eq!(of("::ffff:192.0.2.1"), of("192.0.2.1"));
+        assert_eq!(of("2001:db8:1:2::1"), of("2001:db8:1:2:ffff::2"));
+        let apart = [
+            "0.0.0.0",
+            "0.0.0.1",
+            "192.0.2.1",
+            "255.255.255.255",
+            "::1",
+            "2001:db8:1:2::1",
+            "2001:db8:1:3::1",
+        ];
+        for (place, one) in apart.iter().enumerate() {
+            assert!(apart[place + 1..].iter().all(|other| of(one) != of(other)), "{one}");
+        }
     }
 }

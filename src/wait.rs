@@ -3,12 +3,13 @@
 use core::future::Future;
 use core::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use pin_project_lite::pin_project;
 
 use crate::conn::Conn;
-use crate::sweep::deadline;
+use crate::error::{Error, Result};
+use crate::moment::Moment;
 
 /// How a wait ended.
 ///
@@ -50,41 +51,48 @@ pin_project! {
         conn: &'c mut Conn,
         #[pin]
         future: F,
-        by: Instant,
+        by: Moment,
     }
 }
 
 impl<'c, F> Waiting<'c, F> {
     pub(crate) fn new(conn: &'c mut Conn, future: F, within: Duration) -> Waiting<'c, F> {
-        Waiting { conn, future, by: deadline(within) }
+        let by = conn.seat.deadline(within);
+        Waiting { conn, future, by }
     }
 }
 
 impl<F: Future> Future for Waiting<'_, F> {
-    type Output = Wait<F::Output>;
+    type Output = Result<Wait<F::Output>>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Wait<F::Output>> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Wait<F::Output>>> {
         let this = self.project();
+        if !this.conn.out.is_empty() {
+            ready!(this.conn.poll_flush_by(cx))?;
+        }
+        if !this.conn.seat.hold() {
+            return Poll::Ready(Err(Error::Full));
+        }
         // Now and then the end comes first: a future that is always ready must not hide it.
         if this.conn.count_turn() {
             if let Poll::Ready(end) = this.conn.poll_end(cx) {
-                return Poll::Ready(end);
+                return Poll::Ready(Ok(end));
             }
         }
         match this.future.poll(cx) {
-            Poll::Ready(value) => Poll::Ready(Wait::Ready(value)),
-            Poll::Pending => this.conn.poll_event(cx, *this.by),
+            Poll::Ready(value) => Poll::Ready(Ok(Wait::Ready(value))),
+            Poll::Pending => this.conn.poll_event(cx, *this.by).map(Ok),
         }
     }
 }
 
 impl Conn {
     /// What happens beside the future that is waited for.
-    fn poll_event<T>(&mut self, cx: &mut Context<'_>, by: Instant) -> Poll<Wait<T>> {
+    fn poll_event<T>(&mut self, cx: &mut Context<'_>, by: Moment) -> Poll<Wait<T>> {
         if self.poll_left(cx).is_ready() {
             return Poll::Ready(Wait::Left);
         }
-        let due = self.poll_due(cx, Some(by));
+        let due = self.poll_due(cx, by);
         // Look for a shutdown behind that: one between the two would wake nobody.
         if self.is_draining() { Poll::Ready(Wait::Shutdown) } else { due.map(|()| Wait::Elapsed) }
     }

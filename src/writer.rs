@@ -4,7 +4,7 @@ use core::future::{Future, pending};
 use std::time::Duration;
 
 use crate::conn::Conn;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::proto::sse::Event;
 use crate::server::Server;
 use crate::wait::{Wait, Waiting};
@@ -40,8 +40,9 @@ impl BodyWriter<'_> {
     ///
     /// # Errors
     ///
-    /// [`Error::Timeout`] if the peer does not read within [`Limits::write_time`](crate::Limits::write_time),
-    /// [`Error::Io`].
+    /// [`Error::Timeout`](crate::Error::Timeout) if the peer does not read within
+    /// [`Limits::write_time`](crate::Limits::write_time),
+    /// [`Error::Io`](crate::Error::Io).
     ///
     /// # Cancel safety
     ///
@@ -67,7 +68,7 @@ impl BodyWriter<'_> {
     ///
     /// # Errors
     ///
-    /// [`Error::Misuse`] if a write has failed before.
+    /// [`Error::Misuse`](crate::Error::Misuse) if a write has failed before.
     ///
     /// # Examples
     ///
@@ -82,7 +83,7 @@ impl BodyWriter<'_> {
     /// # }
     /// ```
     pub fn push(&mut self, data: &[u8]) -> Result<()> {
-        self.conn.http.write(data, &mut self.conn.out)
+        self.conn.http.write(data, self.conn.out.bytes())
     }
 
     /// Writes one event of an event stream.
@@ -128,8 +129,8 @@ impl BodyWriter<'_> {
     /// # stream.finish().await?;
     /// # tidings::Result::Ok(()) }).unwrap();
     /// ```
-    pub async fn flush(&mut self) -> Result<()> {
-        self.conn.flush().await
+    pub fn flush(&mut self) -> impl Future<Output = Result<()>> {
+        self.conn.flush()
     }
 
     /// Takes a place among the held requests; see [`Exchange::hold`](crate::Exchange::hold).
@@ -182,7 +183,7 @@ impl BodyWriter<'_> {
     ///
     /// # Errors
     ///
-    /// Those of [`write`](BodyWriter::write), and [`Error::Full`].
+    /// Those of [`write`](BodyWriter::write), and [`Error::Full`](crate::Error::Full).
     ///
     /// # Cancel safety
     ///
@@ -208,15 +209,12 @@ impl BodyWriter<'_> {
     ///     }
     /// }
     /// ```
-    pub async fn wait<F: Future>(&mut self, future: F, within: Duration) -> Result<Wait<F::Output>> {
-        if !self.conn.out.is_empty() {
-            // Boxed, since it is rare, and would lie in the memory of the wait.
-            Box::pin(self.conn.flush()).await?;
-        }
-        if !self.hold() {
-            return Err(Error::Full);
-        }
-        Ok(Waiting::new(self.conn, future, within).await)
+    pub fn wait<F: Future>(
+        &mut self,
+        future: F,
+        within: Duration,
+    ) -> impl Future<Output = Result<Wait<F::Output>>> {
+        Waiting::new(self.conn, future, within)
     }
 
     /// Waits until the peer has gone or ended its input, or the server shuts down.
@@ -280,7 +278,7 @@ impl BodyWriter<'_> {
         if self.conn.is_draining() {
             self.conn.http.make_last();
         }
-        self.conn.http.finish(&mut self.conn.out);
+        self.conn.http.finish(self.conn.out.bytes());
         self.conn.flush().await
     }
 }

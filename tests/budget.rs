@@ -11,8 +11,8 @@ fn an_error_is_small() {
 #[test]
 fn a_connection_is_small() {
     println!("Conn {}, Exchange {}", size_of::<Conn>(), size_of::<Exchange<'_>>());
-    assert!(size_of::<Conn>() <= 320, "{}", size_of::<Conn>());
-    assert!(size_of::<Exchange<'_>>() <= 16);
+    assert!(size_of::<Conn>() <= 112, "{}", size_of::<Conn>());
+    assert!(size_of::<Exchange<'_>>() <= 8);
 }
 
 #[cfg(feature = "ws")]
@@ -54,7 +54,22 @@ fn the_task_of_a_connection_with_all_four_transports_fits_its_budget() {
     let io = smol::io::AssertAsync::new(std::io::Cursor::new(Vec::new()));
     let task = is_send(converse(Conn::new(io, &server), Hub::new(&Limits::DEFAULT)));
     println!("task {} bytes", size_of_val(&task));
-    assert!(size_of_val(&task) <= 2300, "{}", size_of_val(&task));
+    assert!(size_of_val(&task) <= 720, "{}", size_of_val(&task));
+}
+
+#[test]
+fn what_is_held_for_long_is_small() {
+    smol::block_on(async {
+        let server = Server::new(Limits::DEFAULT);
+        let request = b"GET / HTTP/1.0\r\n\r\n".to_vec();
+        let hub = Hub::new(&Limits::DEFAULT);
+        let mut conn = Conn::new(smol::io::AssertAsync::new(std::io::Cursor::new(request)), &server);
+        assert!(size_of_val(&conn.next()) <= 32, "{}", size_of_val(&conn.next()));
+        let ex = conn.next().await.expect("a request").expect("one");
+        let sse = transport::sse(ex, &hub, &["news"]);
+        println!("sse {} bytes", size_of_val(&sse));
+        assert!(size_of_val(&sse) <= 152, "{}", size_of_val(&sse));
+    });
 }
 
 #[test]

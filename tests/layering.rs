@@ -3,20 +3,23 @@
 use std::path::Path;
 
 /// A folder or file of src/, and which modules of the crate its code may name.
-const RULES: [(&str, &[&str]); 13] = [
+const RULES: [(&str, &[&str]); 16] = [
     ("limits.rs", &[]),
+    ("moment.rs", &[]),
     ("error.rs", &["proto"]),
     ("proto", &["limits", "error"]),
     ("hub", &["limits", "error"]),
-    ("sweep.rs", &["limits"]),
+    ("sweep.rs", &["limits", "moment"]),
     ("server.rs", &["limits", "proto", "seat", "sweep"]),
-    ("seat.rs", &["limits", "server"]),
-    ("conn.rs", &["error", "exchange", "limits", "proto", "seat", "server", "sweep"]),
-    ("wait.rs", &["conn", "sweep"]),
+    ("seat.rs", &["limits", "moment", "server"]),
+    ("stream.rs", &["limits"]),
+    ("out.rs", &["limits", "moment"]),
+    ("conn.rs", &["error", "exchange", "limits", "moment", "out", "proto", "seat", "server", "stream"]),
+    ("wait.rs", &["conn", "error", "moment"]),
     ("exchange.rs", &["conn", "error", "proto", "server", "wait", "writer"]),
     ("writer.rs", &["conn", "error", "proto", "server", "wait"]),
-    ("ws", &["conn", "error", "exchange", "limits", "proto", "server", "sweep", "wait"]),
-    ("serve.rs", &["conn", "error", "exchange", "seat", "server"]),
+    ("ws", &["conn", "error", "exchange", "limits", "moment", "out", "proto", "seat", "server", "wait"]),
+    ("serve.rs", &["conn", "error", "exchange", "moment", "seat", "server", "stream"]),
 ];
 
 /// The Rust files at and below a path.

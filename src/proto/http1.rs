@@ -23,6 +23,7 @@ use core::ops::Range;
 
 use super::body::{Decoder, Framing, Piece};
 use super::head::{Head, Version};
+use super::input::Input;
 use super::response::{Coding, Persistence, Response, push_chunk};
 use super::{Fault, Step};
 use crate::error::Error;
@@ -31,11 +32,9 @@ use crate::limits::{Limits, READ};
 /// The server's half of one HTTP/1.1 connection, without I/O.
 #[derive(Debug)]
 pub struct Http1 {
-    /// What was received and not yet used. At most [`Limits::head`] or one read, whichever is more; it owns no
-    /// memory while it is empty.
-    input: Vec<u8>,
-    /// How much of the front of `input` was handed out as data; dropped at the next step.
-    taken: usize,
+    /// What was received and not yet used. At most [`Limits::head`] or one read, whichever is more. What was handed
+    /// out of it as data is dropped at the next step.
+    input: Input,
     /// Whether the peer ended its input.
     ended: bool,
     receiving: Receiving,
@@ -104,13 +103,7 @@ pub enum Turn {
 impl Http1 {
     /// A connection on which nothing has happened.
     pub fn new() -> Http1 {
-        Http1 {
-            input: Vec::new(),
-            taken: 0,
-            ended: false,
-            receiving: Receiving::Head,
-            sending: Sending::Idle,
-        }
+        Http1 { input: Input::EMPTY, ended: false, receiving: Receiving::Head, sending: Sending::Idle }
     }
 
     /// How many bytes [`receive`](Http1::receive) takes now; 0 if something must be used first.
@@ -120,15 +113,13 @@ impl Http1 {
             Receiving::Head | Receiving::Complete => limits.head,
             Receiving::Over => 0,
         };
-        if self.ended { 0 } else { most.saturating_sub(self.input.len() - self.taken) }
+        if self.ended { 0 } else { most.saturating_sub(self.input.len()) }
     }
 
     /// Takes bytes that came from the peer, at most [`room`](Http1::room).
     pub fn receive(&mut self, bytes: &[u8]) {
-        self.drop_taken();
-        // Exact, so that the bytes received bound the memory; amortized by the reads being large.
-        self.input.reserve_exact(bytes.len());
-        self.input.extend_from_slice(bytes);
+        self.input.drop_taken();
+        self.input.push(bytes);
     }
 
     /// The peer ended its input. What was received is still answered.
@@ -143,7 +134,7 @@ impl Http1 {
 
     /// How many bytes are received and not yet used.
     pub fn buffered(&self) -> usize {
-        self.input.len() - self.taken
+        self.input.len()
     }
 
     /// The next request, once the last answer is sent. What is left of the last body is thrown away first.
@@ -175,14 +166,14 @@ impl Http1 {
         if let Receiving::Over = self.receiving {
             return Ok(Turn::End);
         }
-        self.drop_taken();
-        match Head::take(&mut self.input, limits)? {
+        self.input.drop_taken();
+        match self.input.edit(|bytes| Head::take(bytes, limits))? {
             Step::Complete(head) => {
                 self.begin(&head);
                 Ok(Turn::Head(head))
             }
             Step::NeedMore if !self.ended => Ok(Turn::NeedMore),
-            Step::NeedMore if matches!(&*self.input, b"" | b"\r" | b"\r\n") => Ok(Turn::End),
+            Step::NeedMore if matches!(self.input.bytes(), b"" | b"\r" | b"\r\n") => Ok(Turn::End),
             Step::NeedMore => Err(Fault::Incomplete),
         }
     }
@@ -206,7 +197,7 @@ impl Http1 {
     ///
     /// A fault of the peer's; nothing more is read.
     pub fn data(&mut self, limits: &Limits) -> Result<Piece, Fault> {
-        self.drop_taken();
+        self.input.drop_taken();
         let Receiving::Body(decoder) = &mut self.receiving else {
             return if let Receiving::Over = self.receiving {
                 Err(Fault::Incomplete)
@@ -214,17 +205,17 @@ impl Http1 {
                 Ok(Piece::End)
             };
         };
-        let step = decoder.step(&self.input, limits).and_then(|(used, piece)| match piece {
+        let step = decoder.step(self.input.bytes(), limits).and_then(|(used, piece)| match piece {
             Piece::NeedMore if self.ended => Err(Fault::Incomplete),
             piece => Ok((used, piece)),
         });
         match step {
             Ok((used, Piece::Data(range))) => {
-                self.taken = used;
+                self.input.hand_out(used);
                 Ok(Piece::Data(range))
             }
             Ok((used, piece)) => {
-                self.discard(used);
+                self.input.discard(used);
                 if piece == Piece::End {
                     self.receiving = Receiving::Complete;
                 }
@@ -239,21 +230,7 @@ impl Http1 {
 
     /// The data of a piece.
     pub fn bytes(&self, range: Range<usize>) -> &[u8] {
-        self.input.get(range).unwrap_or_default()
-    }
-
-    fn drop_taken(&mut self) {
-        self.discard(self.taken);
-        self.taken = 0;
-    }
-
-    /// Drops the front of the input, and its memory with the last byte: an idle connection owns none.
-    fn discard(&mut self, used: usize) {
-        if used >= self.input.len() {
-            self.input = Vec::new();
-        } else {
-            self.input.drain(..used);
-        }
+        self.input.bytes().get(range).unwrap_or_default()
     }
 
     /// Appends `100 Continue` if the client waits for it, none of its body came (RFC 9110, 10.1.1), and it is not
@@ -264,7 +241,7 @@ impl Http1 {
             if terms.expects_continue && !welcome {
                 return;
             }
-            if terms.expects_continue && self.input.is_empty() {
+            if terms.expects_continue && self.input.bytes().is_empty() {
                 out.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
             }
             terms.expects_continue = false;
@@ -304,7 +281,7 @@ impl Http1 {
             Receiving::Complete => true,
             Receiving::Head | Receiving::Over => false,
         };
-        terms.keep && readable && !(self.ended && self.input.len() == self.taken)
+        terms.keep && readable && !(self.ended && self.input.len() == 0)
     }
 
     /// Appends a whole answer.
@@ -414,7 +391,7 @@ impl Http1 {
     /// Ends the connection as it is.
     pub fn abandon(&mut self) {
         (self.receiving, self.sending) = (Receiving::Over, Sending::Over);
-        (self.input, self.taken) = (Vec::new(), 0);
+        self.input = Input::EMPTY;
     }
 
     /// Appends the 101 that hands the connection to WebSocket; returns what came behind the head.
@@ -442,8 +419,8 @@ impl Http1 {
             }
         }
         out.extend_from_slice(b"\r\n");
-        self.drop_taken();
-        let rest = core::mem::take(&mut self.input);
+        self.input.drop_taken();
+        let rest = self.input.edit(core::mem::take);
         self.abandon();
         rest
     }

@@ -17,6 +17,7 @@ mod fields;
 pub mod frame;
 pub mod head;
 pub mod http1;
+mod input;
 pub mod response;
 pub mod sse;
 mod uri;

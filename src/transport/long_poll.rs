@@ -2,7 +2,7 @@
 
 use super::poll::{answer, nothing};
 use super::{full, poll_cursor};
-use crate::{Exchange, Hub, Result, Wait};
+use crate::{Batch, Exchange, Hub, Result, Subscription, Wait};
 
 /// Answers like [`poll`](super::poll), but waits up to [`Limits::poll_wait`](crate::Limits::poll_wait) while
 /// there is nothing new; without a cursor it waits for the next message. An empty answer says why in
@@ -25,29 +25,57 @@ use crate::{Exchange, Hub, Result, Wait};
 ///     }
 /// }
 /// ```
-pub async fn long_poll(mut ex: Exchange<'_>, hub: &Hub, topics: &[&str]) -> Result<()> {
+pub fn long_poll(ex: Exchange<'_>, hub: &Hub, topics: &[&str]) -> impl Future<Output = Result<()>> {
+    // The beginning and the answers are boxed: what waits takes the memory of its largest part. So does what an
+    // `async fn` is given.
+    let begun = Box::pin(begin(ex, hub, topics));
+    async move {
+        let Some(mut held) = begun.await? else { return Ok(()) };
+        let patience = held.ex.server().limits().poll_wait;
+        let end = held.ex.wait(held.news.next(), patience).await?;
+        Box::pin(held.end(end)).await
+    }
+}
+
+/// Answers if there is something to say; else the request is held.
+async fn begin<'c, 'h>(mut ex: Exchange<'c>, hub: &'h Hub, topics: &[&str]) -> Result<Option<Held<'c, 'h>>> {
     let (after, conditional) = poll_cursor(ex.head(), hub)?;
     let mut news = hub.subscribe(topics, after)?;
-    // The answers are boxed, for what waits takes the memory of its largest part.
     if let Some(batch) = news.try_next() {
-        return Box::pin(answer(ex, hub, news, batch, None)).await;
-    }
-    if !ex.hold() {
+        answer(ex, hub, news, batch, None).await?;
+    } else if ex.hold() {
+        ex.forget_head();
+        return Ok(Some(Held { ex, hub, news, conditional }));
+    } else {
         let retry = ex.server().draw_retry();
-        return Box::pin(ex.reply(full(retry))).await;
+        ex.reply(full(retry)).await?;
     }
-    ex.forget_head();
-    let patience = ex.server().limits().poll_wait;
-    let reason = match ex.wait(news.next(), patience).await? {
-        Wait::Ready(Some(batch)) => return Box::pin(answer(ex, hub, news, batch, None)).await,
-        Wait::Ready(None) => "closed",
-        Wait::Shutdown => "shutdown",
-        // Who has only ended its input still reads.
-        Wait::Elapsed | Wait::Left | Wait::Readable => "timeout",
-    };
-    // It may have come together with the end of the wait.
-    if let Some(batch) = news.try_next() {
-        return Box::pin(answer(ex, hub, news, batch, None)).await;
+    Ok(None)
+}
+
+/// A request that waits.
+struct Held<'c, 'h> {
+    ex: Exchange<'c>,
+    hub: &'h Hub,
+    news: Subscription,
+    /// Whether a 304 will do.
+    conditional: bool,
+}
+
+impl Held<'_, '_> {
+    /// Answers when its wait has ended.
+    async fn end(mut self, end: Wait<Option<Batch>>) -> Result<()> {
+        let reason = match end {
+            Wait::Ready(Some(batch)) => return answer(self.ex, self.hub, self.news, batch, None).await,
+            Wait::Ready(None) => "closed",
+            Wait::Shutdown => "shutdown",
+            // Who has only ended its input still reads.
+            Wait::Elapsed | Wait::Left | Wait::Readable => "timeout",
+        };
+        // It may have come together with the end of the wait.
+        match self.news.try_next() {
+            Some(batch) => answer(self.ex, self.hub, self.news, batch, None).await,
+            None => nothing(self.ex, self.news.cursor(), self.conditional, Some(reason)).await,
+        }
     }
-    Box::pin(nothing(ex, news.cursor(), conditional, Some(reason))).await
 }

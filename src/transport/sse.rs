@@ -32,13 +32,31 @@ use crate::{
 ///     }
 /// }
 /// ```
-pub async fn sse(ex: Exchange<'_>, hub: &Hub, topics: &[&str]) -> Result<()> {
-    // The beginning and the end are boxed: a stream takes the memory of its largest part for as long as it lives.
-    let Some(mut feed) = Box::pin(open(ex, hub, topics)).await? else { return Ok(()) };
-    match feed.follow().await? {
-        Some(reason) => Box::pin(last_word(feed.stream, reason)).await,
-        None => Ok(()),
+pub fn sse(ex: Exchange<'_>, hub: &Hub, topics: &[&str]) -> impl Future<Output = Result<()>> {
+    // The beginning and the end are boxed: a stream takes the memory of its largest part for as long as it lives. So
+    // does what an `async fn` is given.
+    let opened = Box::pin(open(ex, hub, topics));
+    async move {
+        let Some(mut feed) = opened.await? else { return Ok(()) };
+        let end = loop {
+            let wait = feed.wait().await?;
+            if let Some(end) = feed.push_next(wait)? {
+                break end;
+            }
+        };
+        match end {
+            End::Left => Ok(()),
+            End::Reason(reason) => Box::pin(last_word(feed.stream, reason)).await,
+        }
     }
+}
+
+/// How a stream ends.
+enum End {
+    /// The client has left.
+    Left,
+    /// It is told why.
+    Reason(&'static str),
 }
 
 /// Begins the stream, unless the answer is complete without one.
@@ -57,8 +75,12 @@ async fn open<'c>(mut ex: Exchange<'c>, hub: &Hub, topics: &[&str]) -> Result<Op
         stream.finish().await?;
         return Ok(None);
     }
-    let mut feed = Feed { stream, news, told, end, held, envelope };
+    let mut feed = Feed { stream, news, told, end, envelope };
     feed.begin()?;
+    if !held {
+        feed.tell_all().await?;
+        return Ok(None);
+    }
     Ok(Some(feed))
 }
 
@@ -80,8 +102,6 @@ struct Feed<'c> {
     told: Id,
     /// When the stream has lived long enough.
     end: Option<Instant>,
-    /// It may wait for what is new.
-    held: bool,
     /// The data is the JSON object that a WebSocket gets.
     envelope: bool,
 }
@@ -100,28 +120,35 @@ impl Feed<'_> {
         batch.map_or(Ok(()), |batch| self.push_batch(&batch))
     }
 
-    /// Sends what comes, until the end; says why, unless the client has left.
-    async fn follow(&mut self) -> Result<Option<&'static str>> {
-        loop {
-            self.stream.flush().await?;
-            if !self.held {
-                match self.news.try_next() {
-                    Some(batch) => self.push_batch(&batch)?,
-                    None => return Ok(Some("full")),
-                }
-                continue;
+    /// Writes what was pushed, and waits for what is to be told next.
+    fn wait(&mut self) -> impl Future<Output = Result<Wait<Option<Batch>>>> {
+        let heartbeat = self.stream.server().limits().ping;
+        let left = self.end.map(|end| end.saturating_duration_since(Instant::now()));
+        self.stream.wait(self.news.next(), left.unwrap_or(heartbeat).min(heartbeat))
+    }
+
+    /// Puts down what the wait has brought, unless that is the end.
+    fn push_next(&mut self, wait: Wait<Option<Batch>>) -> Result<Option<End>> {
+        match wait {
+            Wait::Ready(Some(batch)) => self.push_batch(&batch)?,
+            Wait::Ready(None) => return Ok(Some(End::Reason("closed"))),
+            Wait::Shutdown => return Ok(Some(End::Reason("shutdown"))),
+            Wait::Left => return Ok(Some(End::Left)),
+            Wait::Elapsed if self.end.is_some_and(|end| Instant::now() >= end) => {
+                return Ok(Some(End::Reason("age")));
             }
-            let heartbeat = self.stream.server().limits().ping;
-            let left = self.end.map(|end| end.saturating_duration_since(Instant::now()));
-            match self.stream.wait(self.news.next(), left.unwrap_or(heartbeat).min(heartbeat)).await? {
-                Wait::Ready(Some(batch)) => self.push_batch(&batch)?,
-                Wait::Ready(None) => return Ok(Some("closed")),
-                Wait::Shutdown => return Ok(Some("shutdown")),
-                Wait::Left => return Ok(None),
-                Wait::Elapsed if self.end.is_some_and(|end| Instant::now() >= end) => return Ok(Some("age")),
-                Wait::Elapsed | Wait::Readable => self.push_heartbeat()?,
-            }
+            Wait::Elapsed | Wait::Readable => self.push_heartbeat()?,
         }
+        Ok(None)
+    }
+
+    /// Tells all that is there, and that it can't be held.
+    async fn tell_all(mut self) -> Result<()> {
+        while let Some(batch) = self.news.try_next() {
+            self.push_batch(&batch)?;
+            self.stream.flush().await?;
+        }
+        last_word(self.stream, "full").await
     }
 
     /// The cursor if it moved since it was last told, else a comment.

@@ -1,15 +1,19 @@
 //! [`Engine`]: a connection as a WebSocket, by the frames of `proto`. It moves bytes, and answers what is to be
 //! answered.
 
+use core::future::Future;
+use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 use std::io;
 
 use super::{Came, Payload};
-use crate::conn::{Conn, Flush, poll_read};
+use crate::conn::{Conn, Flush};
 use crate::error::{Error, Result};
 use crate::limits::{Limits, PONGS, READ, TURNS};
+use crate::out::Out;
 use crate::proto::Fault;
 use crate::proto::frame::{Decoder, Found, Opcode, push_close, push_frame, split_text};
+use crate::seat::Seat;
 
 /// A connection as a WebSocket.
 pub(super) struct Engine<'c> {
@@ -88,20 +92,19 @@ impl<'c> Engine<'c> {
         let owned = self.frames.owned();
         // What is read, and what a large message may grow by.
         let granted = self.conn.seat.lease(owned, READ.max(owned / 2));
-        self.conn.starved = granted == 0;
         if granted == 0 {
             return Poll::Pending;
         }
         let (frames, mut came) = (&mut self.frames, Ok(Came::Part));
-        let Conn { io, seat, out, .. } = &mut *self.conn;
-        let read = poll_read(&mut **io, cx, granted, |bytes| {
-            came = frames.take(bytes, owned + granted, seat.server.limits(), out);
+        let Conn { io, seat: Seat { server, eager, .. }, out, .. } = &mut *self.conn;
+        let read = io.poll_receive(cx, eager, granted, |bytes| {
+            came = frames.take(bytes, owned + granted, server.limits(), out);
         });
         self.settle();
         let read = ready!(read)?;
         if read == READ {
             // There may be thousands of frames in it.
-            self.conn.turns = TURNS;
+            self.conn.seat.turns = TURNS;
         }
         match read {
             0 => Poll::Ready(Err(Fault::Unclosed.into())),
@@ -129,18 +132,18 @@ impl<'c> Engine<'c> {
     pub(super) fn push_close(&mut self, code: u16, reason: &str) -> Result<()> {
         self.frames.may_write()?;
         self.frames.closed = true;
-        push_close(code, reason, &mut self.conn.out);
+        push_close(code, reason, self.conn.out.bytes());
         Ok(())
     }
 
     fn push_frame(&mut self, opcode: Opcode, payload: &[u8]) -> Result<()> {
         self.frames.may_write()?;
-        push_frame(opcode, payload, &mut self.conn.out);
+        push_frame(opcode, payload, self.conn.out.bytes());
         Ok(())
     }
 
     /// Writes what was pushed, and answers that waited.
-    pub(super) fn flush(&mut self) -> Flush<'_, 'static> {
+    pub(super) fn flush(&mut self) -> Flush<'_> {
         self.conn.flush()
     }
 
@@ -151,7 +154,7 @@ impl<'c> Engine<'c> {
             (_, rest) = split_text(rest).ok_or(Error::Misuse("these are no whole text frames"))?;
         }
         self.frames.may_write()?;
-        self.conn.write(frames).await
+        Write { conn: self.conn, bytes: frames }.await
     }
 }
 
@@ -162,7 +165,7 @@ impl Frames {
     }
 
     /// Takes what was read, up to the end of a message; the decoder may grow to `room`.
-    fn take(&mut self, bytes: &[u8], room: usize, limits: &Limits, out: &mut Vec<u8>) -> Result<Came> {
+    fn take(&mut self, bytes: &[u8], room: usize, limits: &Limits, out: &mut Out) -> Result<Came> {
         let (used, came) = self.decode(bytes, room, limits, out)?;
         if let Came::Message(_) = came {
             self.rest = Rest::of(bytes[used..].to_vec());
@@ -171,7 +174,7 @@ impl Frames {
     }
 
     /// Goes on with what was read and is left.
-    fn decode_rest(&mut self, mut rest: Box<Rest>, limits: &Limits, out: &mut Vec<u8>) -> Result<Came> {
+    fn decode_rest(&mut self, mut rest: Box<Rest>, limits: &Limits, out: &mut Out) -> Result<Came> {
         // The decoder takes over part of what is given back here, so it needs no room of its own.
         let (used, came) = self.decode(&rest.bytes[rest.decoded..], 0, limits, out)?;
         rest.decoded += used;
@@ -182,13 +185,7 @@ impl Frames {
     }
 
     /// Decodes up to the end of a message, and answers the control frames on the way.
-    fn decode(
-        &mut self,
-        bytes: &[u8],
-        room: usize,
-        limits: &Limits,
-        out: &mut Vec<u8>,
-    ) -> Result<(usize, Came)> {
+    fn decode(&mut self, bytes: &[u8], room: usize, limits: &Limits, out: &mut Out) -> Result<(usize, Came)> {
         let mut used = 0;
         loop {
             let (more, found) = self.decoder.step(&bytes[used..], room, limits)?;
@@ -213,27 +210,27 @@ impl Frames {
     }
 
     /// Answers a ping. If a peer does not read, only the latest gets an answer (RFC 6455, 5.5.3).
-    fn answer(&mut self, payload: Vec<u8>, out: &mut Vec<u8>) {
-        if out.len() + payload.len() < PONGS && self.ping.is_none() && !self.closed {
-            push_frame(Opcode::Pong, &payload, out);
+    fn answer(&mut self, payload: Vec<u8>, out: &mut Out) {
+        if out.rest().len() + payload.len() < PONGS && self.ping.is_none() && !self.closed {
+            push_frame(Opcode::Pong, &payload, out.bytes());
         } else {
             self.ping = Some(payload.into());
         }
     }
 
     /// Answers the ping that had to wait, if there is one.
-    fn answer_last(&mut self, out: &mut Vec<u8>) {
+    fn answer_last(&mut self, out: &mut Out) {
         if let Some(payload) = self.ping.take().filter(|_| !self.closed) {
-            push_frame(Opcode::Pong, &payload, out);
+            push_frame(Opcode::Pong, &payload, out.bytes());
         }
     }
 
     /// Answers a close with one, unless ours came first.
-    fn answer_close(&mut self, code: Option<u16>, out: &mut Vec<u8>) {
+    fn answer_close(&mut self, code: Option<u16>, out: &mut Out) {
         if !core::mem::replace(&mut self.closed, true) {
             match code {
-                Some(code) => push_close(code, "", out),
-                None => push_frame(Opcode::Close, b"", out),
+                Some(code) => push_close(code, "", out.bytes()),
+                None => push_frame(Opcode::Close, b"", out.bytes()),
             }
         }
     }
@@ -243,5 +240,43 @@ impl Frames {
             true => Err(io::Error::from(io::ErrorKind::NotConnected).into()),
             false => Ok(()),
         }
+    }
+}
+
+/// Writes what is to be written, and these bytes behind it; if it is dropped, the next write goes on. Bytes that the
+/// peer takes at once are not copied.
+struct Write<'c, 'b> {
+    conn: &'c mut Conn,
+    /// Until they are written or kept.
+    bytes: &'b [u8],
+}
+
+impl Future for Write<'_, '_> {
+    type Output = Result<()>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        let bytes = core::mem::take(&mut self.bytes);
+        match self.push(cx, bytes) {
+            Ok(()) => self.conn.poll_flush_by(cx),
+            Err(error) => Poll::Ready(Err(self.conn.unwritten(error.into()))),
+        }
+    }
+}
+
+impl Write<'_, '_> {
+    /// Writes them straight from where they are if nothing is to go before them, and keeps the rest.
+    fn push(&mut self, cx: &mut Context<'_>, mut bytes: &[u8]) -> io::Result<()> {
+        if self.conn.out.is_empty() && !bytes.is_empty() {
+            match self.conn.io.poll_write(cx, bytes) {
+                Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
+                Poll::Ready(Ok(written)) => bytes = &bytes[written..],
+                Poll::Ready(Err(error)) => return Err(error),
+                Poll::Pending => {}
+            }
+        }
+        if !bytes.is_empty() {
+            self.conn.out.bytes().extend_from_slice(bytes);
+        }
+        Ok(())
     }
 }

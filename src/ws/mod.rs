@@ -11,7 +11,7 @@ mod tungstenite;
 use core::future::{Future, pending, poll_fn};
 use core::pin::pin;
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_lite::future;
 
@@ -21,10 +21,10 @@ use self::engine::Engine;
 use self::tungstenite::Engine;
 use crate::error::{Error, Phase, Result};
 use crate::exchange::Exchange;
+use crate::moment::Moment;
 use crate::proto::frame::{Opcode, close_code, is_close_code, push_frame};
 use crate::proto::ws::{Upgrade, is_upgrade, offered};
 use crate::server::Server;
-use crate::sweep::deadline;
 use crate::wait::Wait;
 
 /// A WebSocket (RFC 6455). It pings every [`Limits::ping`](crate::Limits::ping) while it waits, and gives up a
@@ -55,7 +55,7 @@ pub struct WebSocket<'c> {
     received: Option<Payload>,
     heart: Heart,
     /// When the message under way must be whole; `None` until one was waited for.
-    message_by: Option<Instant>,
+    message_by: Option<Moment>,
     /// Whether the peer can still be waited for.
     open: bool,
 }
@@ -64,13 +64,13 @@ pub struct WebSocket<'c> {
 #[derive(Clone, Copy, Debug)]
 enum Heart {
     /// A ping is due then.
-    Ping(Instant),
+    Ping(Moment),
     /// The answer to the last ping is due then.
-    Pong(Instant),
+    Pong(Moment),
 }
 
 impl Heart {
-    fn due(self) -> Instant {
+    fn due(self) -> Moment {
         let (Heart::Ping(due) | Heart::Pong(due)) = self;
         due
     }
@@ -171,11 +171,11 @@ impl<'c> Exchange<'c> {
             return Err(Error::Full);
         }
         let conn = self.conn;
-        conn.kept = 0;
+        conn.request = None;
         let date = conn.seat.server.date();
-        let early = conn.http.upgrade(&upgrade.accept, protocol, date.as_deref(), &mut conn.out);
+        let early = conn.http.upgrade(&upgrade.accept, protocol, date.as_deref(), conn.out.bytes());
         conn.flush().await?;
-        let heart = Heart::Ping(deadline(conn.limits().ping));
+        let heart = Heart::Ping(conn.seat.deadline(conn.limits().ping));
         let engine = Engine::new(conn, early).await;
         Ok(WebSocket { engine, received: None, heart, message_by: None, open: true })
     }
@@ -202,7 +202,7 @@ impl WebSocket<'_> {
         if self.received.is_none() {
             // A busy peer's next message comes while the others have their turn, and is then read without the reactor.
             future::yield_now().await;
-            self.engine.conn_mut().io.expect();
+            self.engine.conn_mut().seat.eager = true;
         }
         loop {
             match self.wait(pending::<()>(), Duration::MAX).await? {
@@ -254,7 +254,7 @@ impl WebSocket<'_> {
     /// }
     /// ```
     pub async fn wait<F: Future>(&mut self, future: F, within: Duration) -> Result<Wait<F::Output>> {
-        let by = deadline(within);
+        let by = self.deadline(within);
         let mut future = pin!(future);
         loop {
             let event = poll_fn(|cx| {
@@ -283,25 +283,33 @@ impl WebSocket<'_> {
     }
 
     /// What happens beside the future that is waited for; `None` when a heartbeat is due.
-    fn poll_event(&mut self, cx: &mut Context<'_>, by: Instant) -> Poll<Result<Option<Event>>> {
+    fn poll_event(&mut self, cx: &mut Context<'_>, by: Moment) -> Poll<Result<Option<Event>>> {
         if let Poll::Ready(event) = self.poll_message(cx) {
             return Poll::Ready(event.map(Some));
         }
         let message_by = self.message_by();
-        let (conn, now) = (self.engine.conn(), Instant::now());
+        let (conn, now) = (self.engine.conn(), self.now());
         if matches!(self.heart, Heart::Pong(by) if now >= by) {
             return Poll::Ready(Err(Error::Timeout(Phase::Pong)));
         }
         if message_by.is_some_and(|by| now >= by) {
-            let error = if conn.starved { Error::Full } else { Error::Timeout(Phase::Message) };
+            let error = if conn.seat.starved { Error::Full } else { Error::Timeout(Phase::Message) };
             return Poll::Ready(Err(error));
         }
-        let soonest = [Some(by), Some(self.heart.due()), message_by].into_iter().flatten().min();
+        let soonest = by.min(self.heart.due()).min(message_by.unwrap_or(Moment::NEVER));
         let due = conn.poll_due(cx, soonest);
         if conn.is_draining() {
             return Poll::Ready(Ok(Some(Event::Shutdown)));
         }
         due.map(|()| Ok((now >= by).then_some(Event::Elapsed)))
+    }
+
+    fn now(&self) -> Moment {
+        self.engine.conn().seat.now()
+    }
+
+    fn deadline(&self, within: Duration) -> Moment {
+        self.engine.conn().seat.deadline(within)
     }
 
     /// What the peer sent, or the end.
@@ -314,15 +322,14 @@ impl WebSocket<'_> {
 
     /// When the message under way must be whole. A peer may send pongs between its fragments, so that its pings say
     /// nothing about it.
-    fn message_by(&mut self) -> Option<Instant> {
+    fn message_by(&mut self) -> Option<Moment> {
         let patience = self.server().limits().body_time;
         match self.engine.is_under_way() {
-            true => Some(*self.message_by.get_or_insert_with(|| deadline(patience))),
-            false => {
-                self.message_by = None;
-                None
-            }
+            true if self.message_by.is_none() => self.message_by = Some(self.deadline(patience)),
+            true => {}
+            false => self.message_by = None,
         }
+        self.message_by
     }
 
     /// Reads until a message is whole, the peer has gone, or it has had its turn.
@@ -341,7 +348,7 @@ impl WebSocket<'_> {
         let read = ready!(self.engine.poll_read(cx));
         // Who sends is alive; a pong may have to wait behind a large message.
         if let Heart::Pong(_) = self.heart {
-            self.heart = Heart::Ping(deadline(self.server().limits().ping));
+            self.heart = Heart::Ping(self.deadline(self.server().limits().ping));
         }
         self.open = matches!(read, Ok(Came::Message(_) | Came::Part));
         match read? {
@@ -356,7 +363,7 @@ impl WebSocket<'_> {
     /// Pings when that is due.
     async fn beat(&mut self) -> Result<()> {
         match self.heart {
-            Heart::Ping(by) if Instant::now() >= by => self.ping().await,
+            Heart::Ping(by) if self.now() >= by => self.ping().await,
             _ => Ok(()),
         }
     }
@@ -470,7 +477,7 @@ impl WebSocket<'_> {
     /// ```
     pub async fn ping(&mut self) -> Result<()> {
         if let Heart::Ping(_) = self.heart {
-            self.heart = Heart::Pong(deadline(self.server().limits().pong));
+            self.heart = Heart::Pong(self.deadline(self.server().limits().pong));
         }
         self.engine.push_ping()?;
         self.engine.flush().await
@@ -504,20 +511,20 @@ impl WebSocket<'_> {
         (self.open, self.received) = (false, None);
         self.engine.push_close(code, reason)?;
         self.engine.flush().await?;
-        let by = deadline(self.server().limits().linger);
+        let by = self.deadline(self.server().limits().linger);
         poll_fn(|cx| self.poll_closed(cx, by)).await;
         Ok(())
     }
 
     /// Reads until the peer's close, at most so long; a message is too late to be answered.
-    fn poll_closed(&mut self, cx: &mut Context<'_>, by: Instant) -> Poll<()> {
+    fn poll_closed(&mut self, cx: &mut Context<'_>, by: Moment) -> Poll<()> {
         loop {
             match self.engine.poll_read(cx) {
-                Poll::Ready(Ok(Came::Message(_) | Came::Part)) if Instant::now() < by => {
+                Poll::Ready(Ok(Came::Message(_) | Came::Part)) if self.now() < by => {
                     ready!(self.engine.conn_mut().poll_turn(cx));
                 }
                 Poll::Ready(_) => return Poll::Ready(()),
-                Poll::Pending => return self.engine.conn().poll_due(cx, Some(by)),
+                Poll::Pending => return self.engine.conn().poll_due(cx, by),
             }
         }
     }

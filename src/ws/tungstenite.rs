@@ -4,7 +4,6 @@ use core::pin::Pin;
 use std::collections::VecDeque;
 use std::io;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
 
 use async_tungstenite::WebSocketStream;
 use async_tungstenite::tungstenite::error::ProtocolError;
@@ -17,9 +16,9 @@ use super::{Came, Payload};
 use crate::conn::Conn;
 use crate::error::{Error, Phase, Result};
 use crate::limits::Limits;
+use crate::moment::Moment;
 use crate::proto::Fault;
 use crate::proto::frame::split_text;
-use crate::sweep::deadline;
 
 /// Bytes that it reads at once. Its default of 128 KiB is allocated per socket, and zeroed per read.
 const READ: usize = 1024;
@@ -116,7 +115,8 @@ impl<'c> Engine<'c> {
     /// Writes what was pushed.
     pub(super) async fn flush(&mut self) -> Result<()> {
         while let Some(message) = self.out.pop_front() {
-            let by = deadline(self.conn().limits().write_time);
+            let seat = &self.conn().seat;
+            let by = seat.deadline(seat.server.limits().write_time);
             self.stream.get_mut().write_by = Some(by);
             let sent = self.stream.send(message).await.map_err(error);
             self.stream.get_mut().write_by = None;
@@ -157,7 +157,7 @@ struct Socket<'c> {
     /// Bytes read since the last whole message: what it holds of a part of one.
     taken: usize,
     /// When the write under way must be done.
-    write_by: Option<Instant>,
+    write_by: Option<Moment>,
 }
 
 impl Socket<'_> {
@@ -178,7 +178,7 @@ impl Socket<'_> {
     fn bound<T>(&mut self, cx: &mut Context<'_>, write: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         match (write, self.write_by) {
             (Poll::Pending, Some(by)) => {
-                self.conn.seat.poll_due(cx, Some(by)).map(|()| Err(io::ErrorKind::TimedOut.into()))
+                self.conn.seat.poll_due(cx, by).map(|()| Err(io::ErrorKind::TimedOut.into()))
             }
             (write, _) => write,
         }
@@ -190,11 +190,11 @@ impl AsyncRead for Socket<'_> {
         let most = buf.len();
         let used = self.taken.min(self.conn.limits().message.saturating_add(READ));
         let granted = self.conn.seat.lease(used, most);
-        self.conn.starved = granted == 0 && most > 0;
-        if self.conn.starved {
+        if self.conn.seat.starved {
             return Poll::Pending;
         }
-        let read = Pin::new(&mut self.conn.io).poll_read(cx, &mut buf[..granted]);
+        let conn = &mut *self.conn;
+        let read = conn.io.poll_read(cx, &mut conn.seat.eager, &mut buf[..granted]);
         let taken = self.taken + if let Poll::Ready(Ok(n)) = read { n } else { 0 };
         self.settle(taken);
         read
@@ -203,16 +203,16 @@ impl AsyncRead for Socket<'_> {
 
 impl AsyncWrite for Socket<'_> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let write = Pin::new(&mut self.conn.io).poll_write(cx, buf);
+        let write = self.conn.io.poll_write(cx, buf);
         self.bound(cx, write)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let flush = Pin::new(&mut self.conn.io).poll_flush(cx);
+        let flush = self.conn.io.poll_flush(cx);
         self.bound(cx, flush)
     }
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.conn.io).poll_close(cx)
+        self.conn.io.poll_close(cx)
     }
 }

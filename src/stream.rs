@@ -1,0 +1,152 @@
+//! [`Stream`]: what a connection runs on. TCP that `serve` accepted, or whatever was handed over.
+
+use core::cell::RefCell;
+use core::pin::Pin;
+use std::io;
+use std::net::{Shutdown, TcpStream};
+use std::task::{Context, Poll, ready};
+
+use async_io::Async;
+use futures_lite::io::{AsyncRead, AsyncWrite};
+
+use crate::limits::READ;
+
+/// What a connection runs on: TCP, a Unix socket, TLS, a pipe in memory. Implemented for whatever has the parts.
+///
+/// `poll_close` should close the writing half and leave the reading half open, as `smol::net::TcpStream` does; so
+/// the last answer reaches a client that still sends. (`smol::Async<TcpStream>` only flushes there: such a client
+/// sees the end of the answer when the connection is dropped, [`Limits::linger`](crate::Limits::linger) later.)
+///
+/// # Examples
+///
+/// ```
+/// # use tidings::{Conn, Io, Response, Server};
+/// /// TCP, TLS or a pipe: from here on it is all the same.
+/// async fn converse(io: impl Io + 'static, server: &Server) -> tidings::Result<()> {
+///     let mut conn = Conn::new(io, server);
+///     while let Some(ex) = conn.next().await? {
+///         ex.reply(Response::text("hello")).await?;
+///     }
+///     Ok(())
+/// }
+/// # let io = smol::io::AssertAsync::new(std::io::Cursor::new(b"GET / HTTP/1.0\r\n\r\n".to_vec()));
+/// # smol::block_on(converse(io, &Server::new(tidings::Limits::DEFAULT))).unwrap();
+/// ```
+pub trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Io for T {}
+
+thread_local! {
+    /// Where this thread's connections read to. What is not used at once is copied to the connection's own
+    /// buffer, so one that waits for its peer owns none.
+    static READ_BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ].into_boxed_slice());
+}
+
+/// What a connection runs on, in two words.
+pub(crate) enum Stream {
+    /// TCP that `serve` accepted. It waits before it reads: reading first costs a failed call per request, and
+    /// registers the socket anew each time that a publish wakes the task.
+    Tcp(Async<TcpStream>),
+    /// A stream that was handed over. Boxed twice, since the outer pointer fits beside the other variant.
+    Foreign(Box<Box<dyn Io>>),
+}
+
+impl Stream {
+    pub(crate) fn tcp(stream: Async<TcpStream>) -> Stream {
+        // Without it a small event waits for the acknowledgement of the one before. If it fails, it is slower.
+        let _ = stream.get_ref().set_nodelay(true);
+        Stream::Tcp(stream)
+    }
+
+    pub(crate) fn foreign(io: impl Io + 'static) -> Stream {
+        Stream::Foreign(Box::new(Box::new(io)))
+    }
+
+    /// Reads. `eager` is whether there may be more without a wait.
+    pub(crate) fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        eager: &mut bool,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        match self {
+            Stream::Tcp(stream) => poll_read_tcp(stream, cx, eager, buf),
+            Stream::Foreign(io) => Pin::new(io).poll_read(cx, buf),
+        }
+    }
+
+    /// Reads up to `most` bytes through the thread's buffer.
+    pub(crate) fn poll_receive(
+        &mut self,
+        cx: &mut Context<'_>,
+        eager: &mut bool,
+        most: usize,
+        take: impl FnOnce(&[u8]),
+    ) -> Poll<io::Result<usize>> {
+        let read = |buffer: &mut [u8]| {
+            let most = most.min(buffer.len());
+            let read = ready!(self.poll_read(cx, eager, &mut buffer[..most]));
+            Poll::Ready(read.inspect(|n| take(&buffer[..*n])))
+        };
+        READ_BUFFER.with(|buffer| match buffer.try_borrow_mut() {
+            Ok(mut buffer) => read(&mut buffer),
+            // A stream whose poll_read polls another connection on this thread.
+            Err(_) => read(&mut [0; 512]),
+        })
+    }
+
+    pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self {
+            Stream::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Stream::Foreign(io) => Pin::new(io).poll_write(cx, bytes),
+        }
+    }
+
+    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Stream::Tcp(_) => Poll::Ready(Ok(())),
+            Stream::Foreign(io) => Pin::new(io).poll_flush(cx),
+        }
+    }
+
+    /// Closes the writing half; `Async` itself only flushes there.
+    pub(crate) fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Stream::Tcp(stream) => Poll::Ready(stream.get_ref().shutdown(Shutdown::Write)),
+            Stream::Foreign(io) => Pin::new(io).poll_close(cx),
+        }
+    }
+}
+
+fn poll_read_tcp(
+    stream: &Async<TcpStream>,
+    cx: &mut Context<'_>,
+    eager: &mut bool,
+    buf: &mut [u8],
+) -> Poll<io::Result<usize>> {
+    loop {
+        if !*eager {
+            ready!(stream.poll_readable(cx))?;
+        }
+        *eager = false;
+        match io::Read::read(&mut stream.get_ref(), buf) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => *eager = true,
+            read => {
+                // One that filled its buffer may have left more.
+                *eager = matches!(read, Ok(n) if n == buf.len());
+                return Poll::Ready(read);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_as_large_as_a_socket() {
+        assert_eq!(size_of::<Stream>(), size_of::<Async<TcpStream>>());
+    }
+}
