@@ -57,7 +57,7 @@ fn main() -> io::Result<()> {
     let at = SocketAddr::from(([127, 0, 0, 1], port));
     let (server, hub) = (Server::new(limits()), Hub::new(&limits()));
     let listener = TcpListener::bind(at)?;
-    println!("http://{}", listener.local_addr()?);
+    println!("http://127.0.0.1:{}", listener.local_addr()?.port());
     std::thread::scope(|scope| {
         // All threads accept from the one listener, and share the limits and the hub.
         for _ in 1..threads {

@@ -1,14 +1,15 @@
 //! [`Server::serve`]: the accept loop for one thread. A cap on connections, a back-off, and panics caught.
 
+use core::future::poll_fn;
 use std::io;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::panic::AssertUnwindSafe;
 use std::rc::{Rc, Weak};
-use std::task::Poll;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use async_executor::LocalExecutor;
-use async_io::{Async, Timer};
+use async_io::Async;
 use futures_lite::{FutureExt, future};
 
 use crate::conn::Conn;
@@ -59,16 +60,17 @@ impl Server {
         handler: &impl AsyncFn(Exchange<'_>) -> Result<()>,
     ) -> io::Result<()> {
         let executor = Rc::new(LocalExecutor::new());
-        let accepting = executor.spawn(accept(self, listener, handler, Rc::downgrade(&executor)));
-        executor.spawn(self.tick()).detach();
-        // `run` polls what it is given at every wake of any task, so give it task handles, which are cheap to
+        let accepting = accept(self, listener, handler, Rc::downgrade(&executor));
+        // Boxed as one type: each other type of task takes 4 KiB of code.
+        executor.spawn(self.tick().boxed_local()).detach();
+        // `run` polls what it is given at every wake of any task, so give it a task's handle, which is cheap to
         // poll: the accept loop itself would cost an accept4 and an epoll_ctl per request.
-        let over = executor.spawn(async {
+        let over = async {
             accepting.await;
             // Whoever is still there when all is cut goes with the executor.
-            future::or(self.drained(), self.reached(Stage::Cut)).await;
-        });
-        executor.run(over).await;
+            self.emptied(Stage::Cut).await;
+        };
+        executor.run(executor.spawn(over.boxed_local())).await;
         Ok(())
     }
 }
@@ -80,28 +82,63 @@ async fn accept<'a>(
     handler: &'a impl AsyncFn(Exchange<'_>) -> Result<()>,
     executor: Weak<LocalExecutor<'a>>,
 ) {
-    let (mut pause, shutdown) = (BACK_OFF.0, server.reached(Stage::Draining));
-    let mut shutdown = std::pin::pin!(shutdown);
+    let (place, mut back_off) = (server.shared.sweep.place(), BackOff::default());
     loop {
-        let accepted = future::or(async { Some(listener.accept().await) }, async {
-            shutdown.as_mut().await;
-            None
+        let accepted = poll_fn(|cx| {
+            place.arm(cx, back_off.until.unwrap_or(Moment::NEVER));
+            // Look behind that: a shutdown between the two would wake nobody.
+            if server.stage() > Stage::Running {
+                return Poll::Ready(None);
+            }
+            match back_off.until.is_some_and(|until| server.shared.sweep.now() < until) {
+                true => Poll::Pending,
+                false => poll_accept(&listener, cx).map(Some),
+            }
         });
         match accepted.await {
             None => return,
             Some(Ok((stream, peer))) => {
-                pause = BACK_OFF.0;
+                back_off = BackOff::default();
                 let seat = server.seat(Some(peer.ip()));
                 let Some(executor) = executor.upgrade() else { return };
                 if seat.standing != Standing::Dropped {
                     executor.spawn(converse(Conn::seated(Stream::tcp(stream), seat), handler)).detach();
                 }
+                // Those that were accepted have their turn before the next.
+                future::yield_now().await;
             }
-            Some(Err(_)) => {
-                Timer::after(pause).await;
-                pause = (pause * 2).min(BACK_OFF.1);
-            }
+            Some(Err(_)) => back_off.begin(server.shared.sweep.now()),
         }
+    }
+}
+
+fn poll_accept(
+    listener: &Async<TcpListener>,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<(Async<TcpStream>, SocketAddr)>> {
+    loop {
+        match listener.get_ref().accept() {
+            Ok((stream, peer)) => return Poll::Ready(Async::new(stream).map(|stream| (stream, peer))),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready!(listener.poll_readable(cx))?,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Poll::Ready(Err(error)),
+        }
+    }
+}
+
+/// The pause after a failed accept.
+#[derive(Default)]
+struct BackOff {
+    /// When to try again.
+    until: Option<Moment>,
+    /// How long the pause is.
+    pause: Duration,
+}
+
+impl BackOff {
+    fn begin(&mut self, now: Moment) {
+        self.pause = (self.pause * 2).clamp(BACK_OFF.0, BACK_OFF.1);
+        self.until = Some(now.after(self.pause));
     }
 }
 
@@ -121,29 +158,5 @@ fn converse(mut conn: Conn, handler: &impl AsyncFn(Exchange<'_>) -> Result<()>) 
                 return;
             }
         }
-    }
-}
-
-impl Server {
-    /// Waits until the shutdown has come so far.
-    async fn reached(&self, stage: Stage) {
-        let key = Key { server: self, key: self.shared.sweep.enter() };
-        std::future::poll_fn(|cx| {
-            self.shared.sweep.arm(key.key, Moment::NEVER, cx.waker());
-            if self.stage() >= stage { Poll::Ready(()) } else { Poll::Pending }
-        })
-        .await;
-    }
-}
-
-/// An entry in the sweep that is given back when dropped.
-struct Key<'s> {
-    server: &'s Server,
-    key: usize,
-}
-
-impl Drop for Key<'_> {
-    fn drop(&mut self) {
-        self.server.shared.sweep.leave(self.key);
     }
 }

@@ -1,17 +1,19 @@
 //! [`Server`]: what all connections share. Limits, the sweeper, counts, the date, shutdown.
 
+use core::future::poll_fn;
 use core::num::NonZeroU64;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_io::Timer;
-use event_listener::Event;
 use futures_lite::future;
 
 use crate::limits::Limits;
+use crate::moment::Moment;
 use crate::proto::response::imf_date;
 use crate::seat::Seat;
 use crate::sweep::Sweep;
@@ -73,8 +75,6 @@ pub(crate) struct Shared {
     pub(crate) counts: Counts,
     /// A [`Stage`] as a number.
     stage: AtomicU8,
-    /// Notified when the last connection is gone.
-    drained: Event,
     /// The second that `Date` was last made for, and what it was.
     date: Mutex<(u64, Option<Arc<str>>)>,
     /// Connections by address, while `per_ip` is set.
@@ -154,7 +154,6 @@ impl Server {
             sweep: Sweep::default(),
             counts: Counts::default(),
             stage: AtomicU8::new(Stage::Running as u8),
-            drained: Event::new(),
             date: Mutex::new((0, None)),
             addresses: Mutex::new(HashMap::new()),
         };
@@ -242,7 +241,7 @@ impl Server {
         let patience = async {
             Timer::after(within).await;
         };
-        future::or(self.drained(), patience).await;
+        future::or(self.emptied(Stage::Cut), patience).await;
         self.enter_stage(Stage::Cut);
     }
 
@@ -251,15 +250,15 @@ impl Server {
         self.shared.sweep.wake_all();
     }
 
-    /// Waits until no connection is left.
-    pub(crate) async fn drained(&self) {
-        while !self.is_empty() {
-            let drained = self.shared.drained.listen();
-            if self.is_empty() {
-                return;
-            }
-            drained.await;
-        }
+    /// Waits until no connection is left, or the shutdown has come so far.
+    pub(crate) async fn emptied(&self, stage: Stage) {
+        let place = self.shared.sweep.place();
+        poll_fn(|cx| {
+            place.arm(cx, Moment::NEVER);
+            // Look behind that: what comes between the two would wake nobody.
+            if self.is_empty() || self.stage() >= stage { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
     }
 
     fn is_empty(&self) -> bool {
@@ -270,7 +269,7 @@ impl Server {
     /// Tells who waits for it that the last connection may be gone.
     pub(crate) fn left(&self) {
         if self.stage() > Stage::Running && self.is_empty() {
-            self.shared.drained.notify(usize::MAX);
+            self.shared.sweep.wake_all();
         }
     }
 

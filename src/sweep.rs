@@ -1,7 +1,7 @@
 //! [`Sweep`]: the deadlines of all connections in one table, and the one timer that wakes who is due.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::task::Waker;
+use std::task::{Context, Waker};
 use std::time::Instant;
 
 use async_io::Timer;
@@ -76,6 +76,11 @@ impl Sweep {
         }
     }
 
+    /// An entry that is given back when it is dropped.
+    pub(crate) fn place(&self) -> Place<'_> {
+        Place { sweep: self, key: self.enter() }
+    }
+
     /// Wakes everybody.
     pub(crate) fn wake_all(&self) {
         let wakers: Vec<Waker> = self.lock().entries.iter_mut().filter_map(|(_, e)| e.waker.take()).collect();
@@ -118,6 +123,25 @@ impl Sweep {
 
     fn lock(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An entry in the sweep that is given back when it is dropped.
+pub(crate) struct Place<'s> {
+    sweep: &'s Sweep,
+    key: usize,
+}
+
+impl Place<'_> {
+    /// Wakes the task at `due`, or when everybody is woken.
+    pub(crate) fn arm(&self, cx: &mut Context<'_>, due: Moment) {
+        self.sweep.arm(self.key, due, cx.waker());
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.sweep.leave(self.key);
     }
 }
 

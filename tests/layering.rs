@@ -10,7 +10,7 @@ const RULES: [(&str, &[&str]); 16] = [
     ("proto", &["limits", "error"]),
     ("hub", &["limits", "error"]),
     ("sweep.rs", &["limits", "moment"]),
-    ("server.rs", &["limits", "proto", "seat", "sweep"]),
+    ("server.rs", &["limits", "moment", "proto", "seat", "sweep"]),
     ("seat.rs", &["limits", "moment", "server"]),
     ("stream.rs", &["limits"]),
     ("out.rs", &["limits", "moment"]),

@@ -205,6 +205,11 @@ impl History {
         self.ring.back().map(|message| message.id())
     }
 
+    /// Whether the message with this id is kept.
+    pub(super) fn has(&self, id: Id) -> bool {
+        self.ring.binary_search_by_key(&id, |message| message.id()).is_ok()
+    }
+
     /// Adds the newest message.
     pub(super) fn push(&mut self, message: Arc<Published>) {
         self.ring.push_back(message);

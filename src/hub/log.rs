@@ -1,6 +1,6 @@
 //! [`Log`]: all topics of a hub, what bounds them, and who waits for them. It is what the hub's lock guards.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{HashMap, VecDeque};
 use std::iter;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,6 +16,9 @@ use super::waiting::Waiting;
 use crate::error::{Error, Result};
 use crate::limits::{BATCH, Limits};
 
+/// So many messages that have left may be in the order of all without being looked for.
+const SLACK: usize = 64;
+
 /// All topics of a hub.
 #[derive(Debug)]
 pub(super) struct Log {
@@ -23,8 +26,8 @@ pub(super) struct Log {
     topics: Slab<Topic>,
     /// Where each topic is.
     names: HashMap<Arc<str>, usize>,
-    /// The topics that have messages, by their oldest.
-    oldest: BTreeMap<Id, usize>,
+    /// The kept messages of all topics in the order of their ids, each with its topic; and some that have left since.
+    order: VecDeque<(Id, usize)>,
     /// The newest id, or where the log began.
     last: Id,
     /// The floor of every topic that is not there: where the log began, or what such a topic last had.
@@ -62,7 +65,7 @@ impl Log {
             limits: limits.clone(),
             topics: Slab::new(),
             names: HashMap::new(),
-            oldest: BTreeMap::new(),
+            order: VecDeque::new(),
             last: start,
             floor: start,
             ledger: Arc::default(),
@@ -113,9 +116,9 @@ impl Log {
         self.messages += 1;
         self.last = id;
         for gone in [replaced, evicted].into_iter().flatten() {
-            self.forget(&gone, key);
+            self.forget(&gone);
         }
-        self.index(key);
+        self.enter(id, key);
         self.trim();
         Ok(waiting)
     }
@@ -160,36 +163,38 @@ impl Log {
         let stalest = unread.min_by_key(|(_, topic)| topic.history.newest()).map(|(key, _)| key);
         let key = stalest.ok_or(Error::Full)?;
         while let Some(gone) = self.topics[key].history.evict() {
-            self.forget(&gone, key);
+            self.forget(&gone);
         }
         self.tidy(key);
         Ok(())
     }
 
     /// Counts a message out that has left its ring.
-    fn forget(&mut self, gone: &Published, topic: usize) {
+    fn forget(&mut self, gone: &Published) {
         gone.leave();
         self.messages -= 1;
-        if self.oldest.get(&gone.id()) == Some(&topic) {
-            self.oldest.remove(&gone.id());
-        }
     }
 
-    /// Enters a topic by its oldest message.
-    fn index(&mut self, key: usize) {
-        if let Some(oldest) = self.topics.get(key).and_then(|topic| topic.history.oldest()) {
-            self.oldest.insert(oldest, key);
+    /// Enters a message in the order of all; what has left is taken out of that when it is half of it.
+    fn enter(&mut self, id: Id, key: usize) {
+        self.order.push_back((id, key));
+        if self.order.len() > 2 * self.messages + SLACK {
+            let topics = &self.topics;
+            self.order.retain(|(id, key)| topics.get(*key).is_some_and(|topic| topic.history.has(*id)));
         }
     }
 
     /// Lets the oldest messages of the hub leave while there are too many bytes; the newest stays.
     fn trim(&mut self) {
         while self.ledger.load(Ordering::Relaxed) > self.limits.history_bytes && self.messages > 1 {
-            // unreachable: of a message that is kept there is an entry.
-            let Some((_, key)) = self.oldest.pop_first() else { return };
-            let gone = self.topics[key].history.evict();
-            gone.iter().for_each(|gone| self.forget(gone, key));
-            self.index(key);
+            // unreachable: each message that is kept is in the order.
+            let Some((id, key)) = self.order.pop_front() else { return };
+            let Some(topic) = self.topics.get_mut(key).filter(|topic| topic.history.oldest() == Some(id))
+            else {
+                continue;
+            };
+            let gone = topic.history.evict();
+            gone.iter().for_each(|gone| self.forget(gone));
             self.tidy(key);
         }
     }
@@ -211,7 +216,7 @@ impl Log {
         (self.last, self.floor) = (floor, floor);
         self.resets += 1;
         self.messages = 0;
-        self.oldest.clear();
+        self.order = VecDeque::new();
         for (_, topic) in &mut self.topics {
             topic.history.clear(floor).iter().for_each(|gone| gone.leave());
         }
@@ -416,6 +421,16 @@ mod tests {
         let mut log = log(&limits);
         assert!(matches!(log.push(Id::new(1, 1), Message::new("t", "x")), Err(Error::Misuse(_))));
         assert!(matches!(log.subscribe(&["t"], None), Err(Error::Misuse(_))));
+    }
+
+    #[test]
+    fn messages_that_left_early_cost_no_memory() {
+        let mut log = log(&Limits::DEFAULT);
+        for seq in 1..1000 {
+            log.push(Id::new(1, seq), Message::new("gauge", "x").key("speed")).expect("room");
+            assert!(log.order.len() <= 2 * log.messages + SLACK, "{}", log.order.len());
+        }
+        assert_eq!(log.stats().messages, 1);
     }
 
     #[test]

@@ -36,9 +36,9 @@ impl Input {
 
     /// Hands out so much of the front: it stays until [`drop_taken`](Input::drop_taken).
     pub(super) fn hand_out(&mut self, taken: usize) {
-        if let Some(received) = &mut self.0 {
-            received.taken = taken;
-        }
+        // unreachable: data is handed out of what is there.
+        let Some(received) = &mut self.0 else { return };
+        received.taken = taken;
     }
 
     /// Drops what was handed out.

@@ -261,31 +261,44 @@ impl WebSocket<'_> {
                 // Now and then the peer comes first: a future that is always ready must not hide it.
                 if self.engine.conn_mut().count_turn() {
                     if let Poll::Ready(event) = self.poll_end(cx) {
-                        return Poll::Ready(event.map(|event| Some(event.into_wait())));
+                        return Poll::Ready(Ok(event));
                     }
                 }
-                if let Poll::Ready(value) = future.as_mut().poll(cx) {
-                    return Poll::Ready(Ok(Some(Wait::Ready(value))));
+                match future.as_mut().poll(cx) {
+                    Poll::Ready(value) => Poll::Ready(Err(value)),
+                    Poll::Pending => self.poll_event(cx, by).map(Ok),
                 }
-                self.poll_event(cx, by).map_ok(|event| event.map(Event::into_wait))
             });
-            match event.await {
-                Ok(None) => Box::pin(self.beat()).await?,
-                Ok(Some(Wait::Left)) => {
-                    // Our half of the close goes out, if the peer still reads.
-                    let _ = Box::pin(self.engine.flush()).await;
-                    return Ok(Wait::Left);
-                }
-                Ok(Some(wait)) => return Ok(wait),
-                Err(error) => return Err(Box::pin(self.refuse(error)).await),
+            let event = match event.await {
+                Err(value) => return Ok(Wait::Ready(value)),
+                Ok(event) => event,
+            };
+            let event = match event {
+                Ok(Event::Readable) => Event::Readable,
+                event => Box::pin(self.settle(event)).await?,
+            };
+            if let Some(wait) = event.into_wait() {
+                return Ok(wait);
             }
         }
     }
 
-    /// What happens beside the future that is waited for; `None` when a heartbeat is due.
-    fn poll_event(&mut self, cx: &mut Context<'_>, by: Moment) -> Poll<Result<Option<Event>>> {
+    /// Does what an event asks for. Apart from `wait`, of which there is one for each future, and in memory of its own.
+    async fn settle(&mut self, event: Result<Event>) -> Result<Event> {
+        match event {
+            Err(error) => return Err(self.refuse(error).await),
+            Ok(Event::Heartbeat) => self.beat().await?,
+            // Our half of the close goes out, if the peer still reads.
+            Ok(Event::Left) => _ = self.engine.flush().await,
+            Ok(Event::Readable | Event::Elapsed | Event::Shutdown) => {}
+        }
+        event
+    }
+
+    /// What happens beside the future that is waited for.
+    fn poll_event(&mut self, cx: &mut Context<'_>, by: Moment) -> Poll<Result<Event>> {
         if let Poll::Ready(event) = self.poll_message(cx) {
-            return Poll::Ready(event.map(Some));
+            return Poll::Ready(event);
         }
         let message_by = self.message_by();
         let (conn, now) = (self.engine.conn(), self.now());
@@ -299,9 +312,9 @@ impl WebSocket<'_> {
         let soonest = by.min(self.heart.due()).min(message_by.unwrap_or(Moment::NEVER));
         let due = conn.poll_due(cx, soonest);
         if conn.is_draining() {
-            return Poll::Ready(Ok(Some(Event::Shutdown)));
+            return Poll::Ready(Ok(Event::Shutdown));
         }
-        due.map(|()| Ok((now >= by).then_some(Event::Elapsed)))
+        due.map(|()| Ok(if now >= by { Event::Elapsed } else { Event::Heartbeat }))
     }
 
     fn now(&self) -> Moment {
@@ -593,18 +606,22 @@ impl core::fmt::Debug for WebSocket<'_> {
 /// What ends a wait beside its future.
 enum Event {
     Readable,
+    /// It goes on, when a ping was sent.
+    Heartbeat,
     Elapsed,
     Left,
     Shutdown,
 }
 
 impl Event {
-    fn into_wait<T>(self) -> Wait<T> {
-        match self {
+    /// How the wait ends, if it does.
+    fn into_wait<T>(self) -> Option<Wait<T>> {
+        Some(match self {
+            Event::Heartbeat => return None,
             Event::Readable => Wait::Readable,
             Event::Elapsed => Wait::Elapsed,
             Event::Left => Wait::Left,
             Event::Shutdown => Wait::Shutdown,
-        }
+        })
     }
 }
