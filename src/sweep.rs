@@ -1,12 +1,12 @@
 //! [`Sweep`]: the deadlines of all connections in one table, and the one timer that wakes who is due.
 
+use core::future::{Future, poll_fn};
+use core::pin::Pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Waker};
+use std::task::{Context, Waker, ready};
 use std::time::Instant;
 
 use async_io::Timer;
-use event_listener::Event;
-use futures_lite::future;
 use slab::Slab;
 
 use crate::limits::GRAIN;
@@ -18,8 +18,6 @@ use crate::moment::{Clock, Moment};
 pub(crate) struct Sweep {
     clock: Clock,
     table: Mutex<Table>,
-    /// Notified when a deadline comes that is sooner than the planned sweep.
-    sooner: Event,
 }
 
 #[derive(Debug)]
@@ -27,11 +25,13 @@ struct Table {
     entries: Slab<Entry>,
     /// When the next sweep is.
     planned: Moment,
+    /// Who sweeps: to be woken when a deadline comes that is sooner.
+    sweepers: Vec<Waker>,
 }
 
 impl Default for Table {
     fn default() -> Table {
-        Table { entries: Slab::new(), planned: Moment::NEVER }
+        Table { entries: Slab::new(), planned: Moment::NEVER, sweepers: Vec::new() }
     }
 }
 
@@ -71,8 +71,9 @@ impl Sweep {
         }
         if due.after(GRAIN) < table.planned {
             table.planned = due;
+            let sweepers = core::mem::take(&mut table.sweepers);
             drop(table);
-            self.sooner.notify(1);
+            sweepers.into_iter().for_each(Waker::wake);
         }
     }
 
@@ -89,23 +90,21 @@ impl Sweep {
 
     /// Sweeps for ever.
     pub(crate) async fn run(&self) {
-        loop {
-            let sooner = self.sooner.listen();
-            let now = self.now();
-            match self.clock.instant(self.sweep(now)) {
-                Some(next) => {
-                    let timer = async {
-                        Timer::at(next.max(Instant::now() + GRAIN)).await;
-                    };
-                    future::or(timer, sooner).await;
+        let mut timer = Timer::never();
+        poll_fn::<(), _>(|cx| {
+            loop {
+                match self.clock.instant(self.sweep(self.now(), cx.waker())) {
+                    Some(next) => timer.set_at(next.max(Instant::now() + GRAIN)),
+                    None => timer = Timer::never(),
                 }
-                None => sooner.await,
+                ready!(Pin::new(&mut timer).poll(cx));
             }
-        }
+        })
+        .await;
     }
 
-    /// Wakes who is due; returns when the next one is.
-    fn sweep(&self, now: Moment) -> Moment {
+    /// Wakes who is due; returns when the next one is. The sweeper is woken if one comes that is sooner.
+    fn sweep(&self, now: Moment, sweeper: &Waker) -> Moment {
         let (mut due, mut next) = (Vec::new(), Moment::NEVER);
         let mut table = self.lock();
         for (_, entry) in &mut table.entries {
@@ -116,6 +115,9 @@ impl Sweep {
             next = next.min(entry.due);
         }
         table.planned = next;
+        if !table.sweepers.iter().any(|other| other.will_wake(sweeper)) {
+            table.sweepers.push(sweeper.clone());
+        }
         drop(table);
         due.into_iter().for_each(Waker::wake);
         next

@@ -1,6 +1,6 @@
 //! [`Log`]: all topics of a hub, what bounds them, and who waits for them. It is what the hub's lock guards.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::iter;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -264,10 +264,8 @@ impl Log {
     }
 
     fn follow_all(&mut self, follows: &mut Vec<Follow>, names: &[&str], after: Option<Id>) -> Result<()> {
-        let mut new: Vec<&str> =
+        let new: HashSet<&str> =
             names.iter().copied().filter(|name| !self.names.contains_key(*name)).collect();
-        new.sort_unstable();
-        new.dedup();
         // Those that are there come first: else room for a new one might be made of them.
         for name in names {
             if self.names.contains_key(*name) {

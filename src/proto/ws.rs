@@ -1,5 +1,7 @@
 //! The server's half of the WebSocket handshake (RFC 6455, 4.2): is this an upgrade, and the answer's fields.
 
+use std::collections::HashSet;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha1::{Digest, Sha1};
@@ -63,10 +65,9 @@ pub fn offered(head: &Head) -> Option<Vec<&str>> {
     for name in head.list("sec-websocket-protocol") {
         names.push(core::str::from_utf8(name).ok().filter(|_| is_token(name))?);
     }
-    // Sorted, since a head has room for thousands of them.
-    let mut sorted = names.clone();
-    sorted.sort_unstable();
-    sorted.windows(2).all(|pair| pair[0] != pair[1]).then_some(names)
+    // A set, since a head has room for thousands of them.
+    let mut seen = HashSet::new();
+    names.iter().all(|name| seen.insert(*name)).then_some(names)
 }
 
 fn lists(head: &Head, name: &str, element: &[u8]) -> bool {
