@@ -159,7 +159,14 @@ impl Conn {
     fn end_exchange(&mut self) -> bool {
         match (self.life, self.seat.standing) {
             (Life::Exchange(body), _) => self.end_answer(body),
-            (Life::Closing(_) | Life::Over, _) => false,
+            (Life::Closing(_) | Life::Over, _) => {
+                // The end of the stream went out with the last answer.
+                self.seat.release();
+                self.request = None;
+                self.http.abandon();
+                self.seat.settle(0);
+                false
+            }
             (_, Standing::Served | Standing::Held) => false,
             (_, Standing::Refused) => {
                 self.tell(&Error::Full);
@@ -358,13 +365,22 @@ impl Conn {
     }
 
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let last = self.out.is_last();
         while !self.out.rest().is_empty() {
-            match ready!(self.io.poll_write(cx, self.out.rest()))? {
+            let written = match last {
+                true => self.io.poll_write_last(cx, self.out.rest()),
+                false => self.io.poll_write(cx, self.out.rest()),
+            };
+            match ready!(written)? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 n => self.out.advance(n),
             }
         }
         ready!(self.io.poll_flush(cx))?;
+        if last {
+            ready!(self.io.poll_close(cx, false))?;
+            self.life = Life::Closing(self.seat.deadline(self.limits().linger));
+        }
         self.out.clear();
         Poll::Ready(Ok(()))
     }
@@ -489,10 +505,11 @@ impl Conn {
     /// Closes the writing half.
     async fn shut(&mut self) {
         let by = self.seat.deadline(self.limits().linger);
+        let gone = self.http.has_ended();
         self.http.abandon();
         self.seat.settle(0);
         self.life = Life::Over;
-        poll_fn(|cx| match self.io.poll_close(cx) {
+        poll_fn(|cx| match self.io.poll_close(cx, gone) {
             Poll::Ready(_) => Poll::Ready(()),
             Poll::Pending => self.seat.poll_due(cx, by),
         })

@@ -364,6 +364,9 @@ impl<'c> Exchange<'c> {
         // The body may be large: it is not needed twice while the peer reads.
         drop(answer);
         conn.request = None;
+        if conn.http.has_said_all() {
+            conn.out.make_last();
+        }
         conn.flush().await
     }
 

@@ -59,6 +59,7 @@ mod serve;
 mod server;
 mod stream;
 mod sweep;
+mod tcp;
 pub mod transport;
 mod wait;
 mod writer;

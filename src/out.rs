@@ -16,6 +16,8 @@ struct Pending {
     written: usize,
     /// When all must be, from when the peer first let them wait.
     by: Option<Moment>,
+    /// Whether the end of the stream follows them.
+    last: bool,
 }
 
 thread_local! {
@@ -53,12 +55,21 @@ impl Out {
         *self.pending().by.get_or_insert_with(patience)
     }
 
+    /// The end of the stream follows what is there.
+    pub(crate) fn make_last(&mut self) {
+        self.pending().last = true;
+    }
+
+    pub(crate) fn is_last(&self) -> bool {
+        self.0.as_ref().is_some_and(|pending| pending.last)
+    }
+
     /// All is written, or nobody wants it.
     pub(crate) fn clear(&mut self) {
         let Some(mut pending) = self.0.take() else { return };
         if pending.bytes.capacity() <= READ {
             pending.bytes.clear();
-            (pending.written, pending.by) = (0, None);
+            (pending.written, pending.by, pending.last) = (0, None, false);
             SPARE.set(Some(pending));
         }
     }

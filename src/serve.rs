@@ -19,6 +19,7 @@ use crate::moment::Moment;
 use crate::seat::Standing;
 use crate::server::{Server, Stage};
 use crate::stream::Stream;
+use crate::tcp;
 
 /// The first pause after a failed accept, and the longest: with no descriptor left, trying again at once would
 /// spin.
@@ -82,6 +83,7 @@ async fn accept<'a>(
     handler: &'a impl AsyncFn(Exchange<'_>) -> Result<()>,
     executor: Weak<LocalExecutor<'a>>,
 ) {
+    tcp::prepare(listener.get_ref());
     let (place, mut back_off) = (server.shared.sweep.place(), BackOff::default());
     loop {
         let accepted = poll_fn(|cx| {
@@ -99,10 +101,12 @@ async fn accept<'a>(
             None => return,
             Some(Ok((stream, peer))) => {
                 back_off = BackOff::default();
-                let seat = server.seat(Some(peer.ip()));
+                let mut seat = server.seat(Some(peer.ip()));
+                // Mostly its first request came with it.
+                seat.eager = true;
                 let Some(executor) = executor.upgrade() else { return };
                 if seat.standing != Standing::Dropped {
-                    executor.spawn(converse(Conn::seated(Stream::tcp(stream), seat), handler)).detach();
+                    executor.spawn(converse(Conn::seated(Stream::Tcp(stream), seat), handler)).detach();
                 }
                 // Those that were accepted have their turn before the next.
                 future::yield_now().await;
@@ -117,8 +121,10 @@ fn poll_accept(
     cx: &mut Context<'_>,
 ) -> Poll<io::Result<(Async<TcpStream>, SocketAddr)>> {
     loop {
-        match listener.get_ref().accept() {
-            Ok((stream, peer)) => return Poll::Ready(Async::new(stream).map(|stream| (stream, peer))),
+        match tcp::accept(listener.get_ref()) {
+            Ok((stream, peer)) => {
+                return Poll::Ready(Async::new_nonblocking(stream).map(|stream| (stream, peer)));
+            }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready!(listener.poll_readable(cx))?,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Poll::Ready(Err(error)),

@@ -10,6 +10,7 @@ use async_io::Async;
 use futures_lite::io::{AsyncRead, AsyncWrite};
 
 use crate::limits::READ;
+use crate::tcp;
 
 /// What a connection runs on: TCP, a Unix socket, TLS, a pipe in memory. Implemented for whatever has the parts.
 ///
@@ -52,12 +53,6 @@ pub(crate) enum Stream {
 }
 
 impl Stream {
-    pub(crate) fn tcp(stream: Async<TcpStream>) -> Stream {
-        // Without it a small event waits for the acknowledgement of the one before. If it fails, it is slower.
-        let _ = stream.get_ref().set_nodelay(true);
-        Stream::Tcp(stream)
-    }
-
     pub(crate) fn foreign(io: impl Io + 'static) -> Stream {
         Stream::Foreign(Box::new(Box::new(io)))
     }
@@ -102,6 +97,18 @@ impl Stream {
         }
     }
 
+    /// Writes what [`poll_close`](Stream::poll_close) follows as soon as all of it is taken.
+    pub(crate) fn poll_write_last(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let Stream::Tcp(stream) = self else { return self.poll_write(cx, bytes) };
+        loop {
+            match tcp::write_last(stream.get_ref(), bytes) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready!(stream.poll_writable(cx))?,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                written => return Poll::Ready(written),
+            }
+        }
+    }
+
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Stream::Tcp(_) => Poll::Ready(Ok(())),
@@ -109,9 +116,11 @@ impl Stream {
         }
     }
 
-    /// Closes the writing half; `Async` itself only flushes there.
-    pub(crate) fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    /// Closes the writing half; `Async` itself only flushes there. From a peer that has `gone` `serve` drops the
+    /// connection next, which does the same.
+    pub(crate) fn poll_close(&mut self, cx: &mut Context<'_>, gone: bool) -> Poll<io::Result<()>> {
         match self {
+            Stream::Tcp(_) if gone => Poll::Ready(Ok(())),
             Stream::Tcp(stream) => Poll::Ready(stream.get_ref().shutdown(Shutdown::Write)),
             Stream::Foreign(io) => Pin::new(io).poll_close(cx),
         }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 /// A folder or file of src/, and which modules of the crate its code may name.
-const RULES: [(&str, &[&str]); 16] = [
+const RULES: [(&str, &[&str]); 17] = [
     ("limits.rs", &[]),
     ("moment.rs", &[]),
     ("error.rs", &["proto"]),
@@ -12,14 +12,15 @@ const RULES: [(&str, &[&str]); 16] = [
     ("sweep.rs", &["limits", "moment"]),
     ("server.rs", &["limits", "moment", "proto", "seat", "sweep"]),
     ("seat.rs", &["limits", "moment", "server"]),
-    ("stream.rs", &["limits"]),
+    ("tcp.rs", &[]),
+    ("stream.rs", &["limits", "tcp"]),
     ("out.rs", &["limits", "moment"]),
     ("conn.rs", &["error", "exchange", "limits", "moment", "out", "proto", "seat", "server", "stream"]),
     ("wait.rs", &["conn", "error", "moment"]),
     ("exchange.rs", &["conn", "error", "proto", "server", "wait", "writer"]),
     ("writer.rs", &["conn", "error", "proto", "server", "wait"]),
     ("ws", &["conn", "error", "exchange", "limits", "moment", "out", "proto", "seat", "server", "wait"]),
-    ("serve.rs", &["conn", "error", "exchange", "moment", "seat", "server", "stream"]),
+    ("serve.rs", &["conn", "error", "exchange", "moment", "seat", "server", "stream", "tcp"]),
 ];
 
 /// The Rust files at and below a path.

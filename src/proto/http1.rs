@@ -253,6 +253,11 @@ impl Http1 {
         matches!(self.sending, Sending::Owed(_))
     }
 
+    /// Whether the last answer was given.
+    pub fn has_said_all(&self) -> bool {
+        self.sending == Sending::Over
+    }
+
     /// Whether a streamed answer was begun and not finished.
     pub fn is_streaming(&self) -> bool {
         matches!(self.sending, Sending::Streaming(_))
