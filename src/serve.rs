@@ -15,6 +15,7 @@ use futures_lite::{FutureExt, future};
 use crate::conn::Conn;
 use crate::error::{Error, Result};
 use crate::exchange::Exchange;
+use crate::limits::TURNS;
 use crate::moment::Moment;
 use crate::seat::Standing;
 use crate::server::{Server, Stage};
@@ -84,7 +85,7 @@ async fn accept<'a>(
     executor: Weak<LocalExecutor<'a>>,
 ) {
     tcp::prepare(listener.get_ref());
-    let (place, mut back_off) = (server.shared.sweep.place(), BackOff::default());
+    let (place, mut back_off, mut turns) = (server.shared.sweep.place(), BackOff::default(), 0);
     loop {
         let accepted = poll_fn(|cx| {
             place.arm(cx, back_off.until.unwrap_or(Moment::NEVER));
@@ -108,8 +109,12 @@ async fn accept<'a>(
                 if seat.standing != Standing::Dropped {
                     executor.spawn(converse(Conn::seated(Stream::Tcp(stream), seat), handler)).detach();
                 }
-                // Those that were accepted have their turn before the next.
-                future::yield_now().await;
+                // Now and then those that were accepted go first. Not after each: while many are busy, the backlog
+                // would overflow, and who finds it full tries again after a second.
+                turns = (turns + 1) % TURNS;
+                if turns == 0 {
+                    future::yield_now().await;
+                }
             }
             Some(Err(_)) => back_off.begin(server.shared.sweep.now()),
         }

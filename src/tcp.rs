@@ -1,4 +1,4 @@
-//! TCP with fewer system calls, where the operating system has them. (A connect, GET and close of 64 clients costs a fifth
+//! TCP with fewer system calls, where the operating system has them. (A connect, GET and close of 64 clients costs an eighth
 //! less with these, see `PERFORMANCE.md`.)
 
 use std::io;

@@ -20,7 +20,7 @@ const RULES: [(&str, &[&str]); 17] = [
     ("exchange.rs", &["conn", "error", "proto", "server", "wait", "writer"]),
     ("writer.rs", &["conn", "error", "proto", "server", "wait"]),
     ("ws", &["conn", "error", "exchange", "limits", "moment", "out", "proto", "seat", "server", "wait"]),
-    ("serve.rs", &["conn", "error", "exchange", "moment", "seat", "server", "stream", "tcp"]),
+    ("serve.rs", &["conn", "error", "exchange", "limits", "moment", "seat", "server", "stream", "tcp"]),
 ];
 
 /// The Rust files at and below a path.
