@@ -15,16 +15,17 @@ use smol::Async;
 use tidings::{Exchange, Hub, Limits, Response, Server, transport};
 
 async fn app(hub: &Hub, ex: Exchange<'_>) -> tidings::Result<()> {
-    match (ex.method(), ex.path()) {
-        ("GET", "/time") => ex.reply(Response::text("2026-01-01T00:00:00+00:00")).await,
-        ("GET", "/poll") => transport::long_poll(ex, hub, &["bench"]).await,
-        ("GET", "/events") => transport::sse(ex, hub, &["bench"]).await,
-        ("GET", "/ws") => transport::websocket(ex, hub, &["bench"]).await,
+    let answer = match (ex.method(), ex.path()) {
+        ("GET", "/time") => Response::text("2026-01-01T00:00:00+00:00"),
+        ("GET", "/poll") => return transport::long_poll(ex, hub, &["bench"]).await,
+        ("GET", "/events") => return transport::sse(ex, hub, &["bench"]).await,
+        ("GET", "/ws") => return transport::websocket(ex, hub, &["bench"]).await,
         // Boxed: each request takes the memory of the largest of these futures.
-        ("GET", "/echo") => Box::pin(echo(ex)).await,
-        ("POST", "/publish") => Box::pin(publish(hub, ex)).await,
-        _ => ex.reply(Response::new(404)).await,
-    }
+        ("GET", "/echo") => return Box::pin(echo(ex)).await,
+        ("POST", "/publish") => return Box::pin(publish(hub, ex)).await,
+        _ => Response::new(404),
+    };
+    ex.reply(answer).await
 }
 
 async fn publish(hub: &Hub, mut ex: Exchange<'_>) -> tidings::Result<()> {
@@ -51,7 +52,8 @@ fn limits() -> Limits {
 }
 
 fn main() -> io::Result<()> {
-    let mut numbers = std::env::args().skip(1).map(|arg| arg.parse::<u16>().map_err(io::Error::other));
+    let mut numbers =
+        std::env::args().skip(1).map(|arg| arg.parse::<u16>().map_err(|_| io::ErrorKind::InvalidInput));
     let port = numbers.next().unwrap_or(Ok(3000))?;
     let threads = numbers.next().unwrap_or(Ok(1))?;
     let at = SocketAddr::from(([127, 0, 0, 1], port));

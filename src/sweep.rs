@@ -159,6 +159,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg(target_pointer_width = "64")]
     fn an_entry_is_three_words() {
         // The slab's mark lies in the niche of `due`.
         assert_eq!(size_of::<Slot>(), 24);

@@ -432,6 +432,22 @@ mod tests {
     }
 
     #[test]
+    fn the_oldest_still_leaves_when_those_that_left_early_were_dropped() {
+        let mut limits = Limits::DEFAULT;
+        limits.history_bytes = 4000;
+        let mut log = log(&limits);
+        log.push(Id::new(1, 1), Message::new("news", "x".repeat(900))).expect("room");
+        for seq in 2..1000 {
+            log.push(Id::new(1, seq), Message::new("gauge", "x").key("speed")).expect("room");
+        }
+        for seq in 1000..1003 {
+            log.push(Id::new(1, seq), Message::new("other", "x".repeat(900))).expect("room");
+        }
+        assert!(log.stats().bytes <= limits.history_bytes, "{}", log.stats().bytes);
+        assert_eq!(log.names.get("news"), None);
+    }
+
+    #[test]
     fn behind_the_greatest_id_there_is_none() {
         let mut log = log(&Limits::DEFAULT);
         log.reset(Id::MAX);

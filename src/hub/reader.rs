@@ -81,6 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[cfg(target_pointer_width = "64")]
     fn it_is_as_large_as_one_topic_needs() {
         assert_eq!((size_of::<Follows>(), size_of::<Follow>()), (32, 32));
         assert_eq!(size_of::<Reader>(), 56);

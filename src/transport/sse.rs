@@ -69,7 +69,7 @@ async fn open<'c>(mut ex: Exchange<'c>, hub: &Hub, topics: &[&str]) -> Result<Op
     let envelope = ex.head().query("envelope").as_deref() == Some("1");
     let (head_only, held) = (ex.method() == "HEAD", ex.hold());
     let age = ex.server().limits().stream_age;
-    let end = age.map(|age| Instant::now() + age.mul_f64(0.8 + 0.2 * fastrand::f64()));
+    let end = age.map(|age| Instant::now() + age - age / 1000 * fastrand::u32(..200));
     let (told, stream) = (news.cursor(), ex.stream(head()).await?);
     if head_only {
         stream.finish().await?;
