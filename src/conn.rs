@@ -163,8 +163,6 @@ impl Conn {
                 // The end of the stream went out with the last answer.
                 self.seat.release();
                 self.request = None;
-                self.http.abandon();
-                self.seat.settle(0);
                 false
             }
             (_, Standing::Served | Standing::Held) => false,
@@ -377,9 +375,12 @@ impl Conn {
             }
         }
         ready!(self.io.poll_flush(cx))?;
-        if last {
-            ready!(self.io.poll_close(cx, false))?;
-            self.life = Life::Closing(self.seat.deadline(self.limits().linger));
+        // One that takes its time, and the failure of one, is no matter of the answer's.
+        if last && self.io.poll_close(cx, false).is_ready() {
+            self.life = match self.http.has_ended() {
+                true => Life::Over,
+                false => Life::Closing(self.seat.deadline(self.limits().linger)),
+            };
         }
         self.out.clear();
         Poll::Ready(Ok(()))
@@ -486,6 +487,8 @@ impl Conn {
             }
         }
         let Life::Closing(by) = self.life else { return };
+        self.http.abandon();
+        self.seat.settle(0);
         poll_fn(|cx| self.poll_linger(cx, by)).await;
         self.life = Life::Over;
     }

@@ -279,7 +279,7 @@ impl<'c> Exchange<'c> {
     /// Waits for `future`, at most `within`, and watches the peer and the server meanwhile: a request that is
     /// held has left its own deadlines. What the peer sends early is kept, up to
     /// [`Limits::head`](crate::Limits::head) bytes; a peer that has sent more is not watched until it is answered,
-    /// so whoever waits long should write now and then.
+    /// so whoever waits long should write now and then. What is still to be written goes out first, and that time counts.
     ///
     /// # Errors
     ///

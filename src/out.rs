@@ -31,9 +31,11 @@ impl Out {
         self.0.as_ref().is_none_or(|pending| pending.bytes.is_empty())
     }
 
-    /// Where to append.
+    /// Where to append; what is appended has its own time to be written.
     pub(crate) fn bytes(&mut self) -> &mut Vec<u8> {
-        &mut self.pending().bytes
+        let pending = self.pending();
+        pending.by = None;
+        &mut pending.bytes
     }
 
     fn pending(&mut self) -> &mut Pending {

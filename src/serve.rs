@@ -88,14 +88,16 @@ async fn accept<'a>(
     let (place, mut back_off, mut turns) = (server.shared.sweep.place(), BackOff::default(), 0);
     loop {
         let accepted = poll_fn(|cx| {
-            place.arm(cx, back_off.until.unwrap_or(Moment::NEVER));
+            // What is past is not armed: it would wake us at once, again and again.
+            let until = back_off.until.filter(|until| server.shared.sweep.now() < *until);
+            place.arm(cx, until.unwrap_or(Moment::NEVER));
             // Look behind that: a shutdown between the two would wake nobody.
             if server.stage() > Stage::Running {
                 return Poll::Ready(None);
             }
-            match back_off.until.is_some_and(|until| server.shared.sweep.now() < until) {
-                true => Poll::Pending,
-                false => poll_accept(&listener, cx).map(Some),
+            match until {
+                Some(_) => Poll::Pending,
+                None => poll_accept(&listener, cx).map(Some),
             }
         });
         match accepted.await {
@@ -105,8 +107,9 @@ async fn accept<'a>(
                 let mut seat = server.seat(Some(peer.ip()));
                 // Mostly its first request came with it.
                 seat.eager = true;
-                let Some(executor) = executor.upgrade() else { return };
                 if seat.standing != Standing::Dropped {
+                    // Not kept for longer: an executor that one of its own tasks keeps is never dropped.
+                    let Some(executor) = executor.upgrade() else { return };
                     executor.spawn(converse(Conn::seated(Stream::Tcp(stream), seat), handler)).detach();
                 }
                 // Now and then those that were accepted go first. Not after each: while many are busy, the backlog

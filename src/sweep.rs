@@ -3,7 +3,7 @@
 use core::future::{Future, poll_fn};
 use core::pin::Pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Waker, ready};
+use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use async_io::Timer;
@@ -90,17 +90,24 @@ impl Sweep {
 
     /// Sweeps for ever.
     pub(crate) async fn run(&self) {
-        let mut timer = Timer::never();
+        let (mut timer, mut swept) = (Timer::never(), false);
         poll_fn::<(), _>(|cx| {
-            loop {
+            // Woken for another's sake: the timer and the table are as they were.
+            while !(swept && self.is_swept_by(cx.waker())) || Pin::new(&mut timer).poll(cx).is_ready() {
                 match self.clock.instant(self.sweep(self.now(), cx.waker())) {
                     Some(next) => timer.set_at(next.max(Instant::now() + GRAIN)),
                     None => timer = Timer::never(),
                 }
-                ready!(Pin::new(&mut timer).poll(cx));
+                swept = true;
             }
+            Poll::Pending
         })
         .await;
+    }
+
+    /// Whether this sweeper has swept, and no deadline came since that is sooner than it knows.
+    fn is_swept_by(&self, sweeper: &Waker) -> bool {
+        self.lock().sweepers.iter().any(|other| other.will_wake(sweeper))
     }
 
     /// Wakes who is due; returns when the next one is. The sweeper is woken if one comes that is sooner.

@@ -67,8 +67,9 @@ impl<F: Future> Future for Waiting<'_, F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Wait<F::Output>>> {
         let this = self.project();
-        if !this.conn.out.is_empty() {
-            ready!(this.conn.poll_flush_by(cx))?;
+        match this.conn.out.is_empty() {
+            true => this.conn.out.clear(),
+            false => ready!(this.conn.poll_flush_by(cx))?,
         }
         if !this.conn.seat.hold() {
             return Poll::Ready(Err(Error::Full));

@@ -179,7 +179,7 @@ impl BodyWriter<'_> {
     }
 
     /// Waits for `future`, at most `within`, and watches the peer and the server meanwhile; what is still to be
-    /// written goes out first. See [`Exchange::wait`](crate::Exchange::wait).
+    /// written goes out first, and that time counts. See [`Exchange::wait`](crate::Exchange::wait).
     ///
     /// # Errors
     ///

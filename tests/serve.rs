@@ -259,3 +259,98 @@ fn serve_for_ever() {
     let hello = async |ex: Exchange<'_>| ex.reply(Response::text("hello")).await;
     smol::block_on(Server::new(limits).serve(listener, &hello)).expect("served");
 }
+
+/// Runs the future that it is given, and counts how often it is polled.
+async fn counted(served: impl Future<Output = std::io::Result<()>>, polls: &mut usize) {
+    let mut served = std::pin::pin!(served);
+    std::future::poll_fn(|cx| {
+        *polls += 1;
+        served.as_mut().poll(cx).map(|_| ())
+    })
+    .await;
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_failed_accept_is_tried_again_and_then_waited_for() {
+    use rustix::net::{AddressFamily, SocketType, bind, listen, socket};
+
+    let socket = socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
+    bind(&socket, &SocketAddr::from(([127, 0, 0, 1], 0))).expect("a port");
+    // It does not listen yet, so that accepting from it fails.
+    let listener = TcpListener::from(socket);
+    let twin = listener.try_clone().expect("a descriptor");
+    let (server, mut polls) = (Server::new(Limits::DEFAULT), 0);
+    let hello = async |ex: Exchange<'_>| ex.reply(Response::text("hello")).await;
+    let served = server.serve(Async::new(listener).expect("a listener"), &hello);
+    let client = async {
+        smol::Timer::after(Duration::from_millis(5)).await;
+        listen(&twin, 16).expect("it listens");
+        // Nobody comes for a while.
+        smol::Timer::after(Duration::from_millis(300)).await;
+        let address = twin.local_addr().expect("bound").to_string();
+        assert!(smol::unblock(move || ask(&address)).await.expect("an answer").ends_with("hello"));
+    };
+    smol::block_on(common::in_time(smol::future::or(client, counted(served, &mut polls))));
+    assert!(polls < 50, "it was polled {polls} times");
+}
+
+#[test]
+fn who_drops_serve_drops_all_its_connections() {
+    let server = Server::new(Limits::DEFAULT);
+    let listener = Async::<TcpListener>::bind(([127, 0, 0, 1], 0)).expect("a port");
+    let address = listener.get_ref().local_addr().expect("bound");
+    let _clients: Vec<TcpStream> =
+        (0..120).map(|_| TcpStream::connect(address).expect("connected")).collect();
+    let hello = async |ex: Exchange<'_>| ex.reply(Response::text("hello")).await;
+    // Dropped in the middle of accepting.
+    let polled = smol::block_on(smol::future::poll_once(Box::pin(server.serve(listener, &hello))));
+    assert!(polled.is_none() && server.stats().accepted > 0);
+    assert_eq!(server.stats().connections, 0);
+}
+
+/// Sends a request, and reads the answer to the end while a body or another request is still under way.
+fn ask_for_much(address: SocketAddr, path: &str, body: bool) {
+    let mut stream = TcpStream::connect(address).expect("connected");
+    let mut other = stream.try_clone().expect("a descriptor");
+    let head = format!("{path} HTTP/1.1\r\nHost: h\r\n");
+    let sender = std::thread::spawn(move || {
+        if !body {
+            return write!(other, "GET {head}Connection: close\r\n\r\nGET / HTTP/1.1\r\nHost: h\r\n\r\n");
+        }
+        write!(other, "POST {head}Content-Length: 10000000\r\n\r\n")?;
+        // Too much to be drained; it may be cut off.
+        (0..20).try_for_each(|_| other.write_all(&[b'y'; 50_000]))
+    });
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).expect("no reset");
+    assert!((3_000_000..3_001_000).contains(&answer.len()), "{path} {body}: {}", answer.len());
+    let _cut_off = sender.join().expect("no panic");
+}
+
+#[test]
+fn a_large_last_answer_is_whole_whatever_comes_meanwhile() {
+    let server = Server::new(Limits::DEFAULT);
+    let listener = Async::<TcpListener>::bind(([127, 0, 0, 1], 0)).expect("a port");
+    let address = listener.get_ref().local_addr().expect("bound");
+    let much = async |ex: Exchange<'_>| {
+        let path = ex.path().to_owned();
+        ex.reply(Response::new(200).body(vec![b'x'; 3_000_000])).await?;
+        match &*path {
+            "/slow" => _ = smol::Timer::after(Duration::from_millis(100)).await,
+            "/fails" => return Err(tidings::Error::other("late")),
+            _ => {}
+        }
+        Ok(())
+    };
+    let ways = ["/", "/slow", "/fails"].into_iter().flat_map(|path| [(path, false), (path, true)]);
+    let clients: Vec<JoinHandle<()>> =
+        ways.map(|(path, body)| std::thread::spawn(move || ask_for_much(address, path, body))).collect();
+    let client = async {
+        for client in clients {
+            smol::unblock(|| client.join().expect("a whole answer")).await;
+        }
+    };
+    let serve = async { server.serve(listener, &much).await.expect("served") };
+    smol::block_on(common::in_time(smol::future::or(client, serve)));
+}

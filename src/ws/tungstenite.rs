@@ -213,6 +213,6 @@ impl AsyncWrite for Socket<'_> {
     }
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.conn.io.poll_close(cx)
+        self.conn.io.poll_close(cx, false)
     }
 }
