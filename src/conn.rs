@@ -344,11 +344,10 @@ impl Conn {
         Flush { conn: self }
     }
 
-    /// Counts what was done without a wait; whether it was much, or the first since one.
+    /// Counts what was done without a wait; whether it was much.
     pub(crate) fn count_turn(&mut self) -> bool {
-        let look = self.seat.turns == 0 || self.seat.turns >= TURNS;
         self.seat.turns = self.seat.turns.saturating_add(1);
-        look
+        self.seat.turns > TURNS
     }
 
     /// Counts a request, a message or a write, and lets the others go first after some without a wait.

@@ -93,6 +93,7 @@ impl Conn {
         if self.poll_left(cx).is_ready() {
             return Poll::Ready(Wait::Left);
         }
+        self.seat.turns = 0;
         let due = self.poll_due(cx, by);
         // Look for a shutdown behind that: one between the two would wake nobody.
         if self.is_draining() { Poll::Ready(Wait::Shutdown) } else { due.map(|()| Wait::Elapsed) }

@@ -300,6 +300,7 @@ impl WebSocket<'_> {
         if let Poll::Ready(event) = self.poll_message(cx) {
             return Poll::Ready(event);
         }
+        self.engine.conn_mut().seat.turns = 0;
         let message_by = self.message_by();
         let (conn, now) = (self.engine.conn(), self.now());
         if matches!(self.heart, Heart::Pong(by) if now >= by) {
