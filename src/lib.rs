@@ -46,6 +46,7 @@
 //!   more memory: see [`Limits::worst_case`].
 
 mod conn;
+mod decimal;
 mod error;
 mod exchange;
 mod hub;

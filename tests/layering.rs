@@ -3,12 +3,13 @@
 use std::path::Path;
 
 /// A folder or file of src/, and which modules of the crate its code may name.
-const RULES: [(&str, &[&str]); 17] = [
+const RULES: [(&str, &[&str]); 18] = [
     ("limits.rs", &[]),
     ("moment.rs", &[]),
     ("error.rs", &["proto"]),
-    ("proto", &["limits", "error"]),
-    ("hub", &["limits", "error"]),
+    ("decimal.rs", &[]),
+    ("proto", &["decimal", "limits", "error"]),
+    ("hub", &["decimal", "limits", "error"]),
     ("sweep.rs", &["limits", "moment"]),
     ("server.rs", &["limits", "moment", "proto", "seat", "sweep"]),
     ("seat.rs", &["limits", "moment", "server"]),

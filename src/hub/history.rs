@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::message::Published;
+use crate::decimal;
 
 /// The id of a message, and a cursor: the last message that a reader has. Hub-wide and totally ordered, written
 /// `epoch-seq`; one cursor resumes any set of topics over any transport.
@@ -94,7 +95,10 @@ impl Id {
 
 impl fmt::Display for Id {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{}", self.epoch, self.seq)
+        let mut text = [b'-'; 2 * decimal::MOST + 1];
+        let dash = decimal::put(self.seq, &mut text) - 1;
+        let start = decimal::put(self.epoch, &mut text[..dash]);
+        f.write_str(core::str::from_utf8(&text[start..]).unwrap_or_default())
     }
 }
 

@@ -11,7 +11,7 @@ use slab::Slab;
 use super::HubStats;
 use super::history::{Batch, History, Id};
 use super::message::{Message, Published};
-use super::reader::{Follow, Reader};
+use super::reader::{Follow, Follows, Reader};
 use super::waiting::Waiting;
 use crate::error::{Error, Result};
 use crate::limits::{BATCH, Limits};
@@ -253,9 +253,9 @@ impl Log {
         // Judged now: the log may pass a foreign cursor before the first read.
         let resets = if cursor > self.last { FOREIGN } else { self.resets };
         self.readers += 1;
-        let mut follows = Vec::with_capacity(names.len());
+        let mut follows = Follows::default();
         match self.follow_all(&mut follows, names, after) {
-            Ok(()) => Ok(Reader { cursor, resets, follows: follows.into() }),
+            Ok(()) => Ok(Reader { cursor, resets, follows }),
             Err(error) => {
                 self.unsubscribe(&follows);
                 Err(error)
@@ -263,32 +263,34 @@ impl Log {
         }
     }
 
-    fn follow_all(&mut self, follows: &mut Vec<Follow>, names: &[&str], after: Option<Id>) -> Result<()> {
-        let new: HashSet<&str> =
-            names.iter().copied().filter(|name| !self.names.contains_key(*name)).collect();
+    fn follow_all(&mut self, follows: &mut Follows, names: &[&str], after: Option<Id>) -> Result<()> {
         // Those that are there come first: else room for a new one might be made of them.
+        let mut new = HashSet::new();
         for name in names {
-            if self.names.contains_key(*name) {
-                self.follow(follows, name, after)?;
+            match self.names.get(*name) {
+                Some(key) => self.follow(follows, *key, after),
+                None => _ = new.insert(*name),
             }
         }
         if !self.has_room(new.len()) {
             return Err(Error::Full);
         }
-        new.iter().try_for_each(|name| self.follow(follows, name, after))
+        for name in new {
+            let key = self.topic(name)?;
+            self.follow(follows, key, after);
+        }
+        Ok(())
     }
 
-    fn follow(&mut self, follows: &mut Vec<Follow>, name: &str, after: Option<Id>) -> Result<()> {
-        let key = self.topic(name)?;
+    fn follow(&mut self, follows: &mut Follows, key: usize, after: Option<Id>) {
         if follows.iter().any(|follow| follow.topic() == key) {
-            return Ok(());
+            return;
         }
         let topic = &mut self.topics[key];
         topic.waiting.join();
         // `earliest` knows that there was something before.
         let told = if after == Some(Id::EARLIEST) { topic.history.floor() } else { Id::EARLIEST };
         follows.push(Follow::new(key, told));
-        Ok(())
     }
 
     /// Whether there is room for so many new topics, or can be made.

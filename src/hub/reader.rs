@@ -38,19 +38,23 @@ impl Follow {
 }
 
 /// The topics that a reader follows. Mostly it is one, and a list of one costs 48 bytes beside itself.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) enum Follows {
+    #[default]
+    None,
     One(Follow),
-    Some(Box<[Follow]>),
+    #[allow(clippy::box_collection, reason = "a word, so that it takes no more than one topic does")]
+    Some(Box<Vec<Follow>>),
 }
 
-impl From<Vec<Follow>> for Follows {
-    fn from(mut list: Vec<Follow>) -> Follows {
-        match (list.pop(), list.is_empty()) {
-            (Some(follow), true) => Follows::One(follow),
-            (last, _) => {
-                list.extend(last);
-                Follows::Some(list.into_boxed_slice())
+impl Follows {
+    pub(super) fn push(&mut self, follow: Follow) {
+        *self = match core::mem::take(self) {
+            Follows::None => Follows::One(follow),
+            Follows::One(first) => Follows::Some(Box::new(vec![first, follow])),
+            Follows::Some(mut list) => {
+                list.push(follow);
+                Follows::Some(list)
             }
         }
     }
@@ -61,6 +65,7 @@ impl Deref for Follows {
 
     fn deref(&self) -> &[Follow] {
         match self {
+            Follows::None => &[],
             Follows::One(follow) => core::slice::from_ref(follow),
             Follows::Some(list) => list,
         }
@@ -70,6 +75,7 @@ impl Deref for Follows {
 impl DerefMut for Follows {
     fn deref_mut(&mut self) -> &mut [Follow] {
         match self {
+            Follows::None => &mut [],
             Follows::One(follow) => core::slice::from_mut(follow),
             Follows::Some(list) => list,
         }

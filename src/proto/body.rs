@@ -2,9 +2,10 @@
 
 use core::ops::Range;
 
+use super::class::TOKEN;
 use super::fields::elements;
 use super::head::Version;
-use super::{Fault, is_token_byte, is_value_byte};
+use super::{Fault, is_value_byte};
 use crate::limits::Limits;
 
 /// How a body is framed. There is never a guess: what is unclear was a [`Fault`].
@@ -256,7 +257,7 @@ impl Decoder {
 
     fn trailer(&self, byte: u8) -> Result<State, Fault> {
         match (self.state, byte) {
-            (State::Trailer | State::TrailerName, b) if is_token_byte(b) => Ok(State::TrailerName),
+            (State::Trailer | State::TrailerName, b) if TOKEN.has(b) => Ok(State::TrailerName),
             (State::TrailerName, b':') => Ok(State::TrailerValue),
             (State::TrailerValue, b'\r') => Ok(State::TrailerLf),
             (State::TrailerValue, b) if is_value_byte(b) => Ok(State::TrailerValue),
@@ -293,9 +294,9 @@ impl Extension {
         match (self, byte) {
             // Of the bad whitespace that the grammar has, this is the one that is sent.
             (Extension::NameStart, b' ' | b'\t') => Some(Extension::NameStart),
-            (Extension::NameStart | Extension::Name, b) if is_token_byte(b) => Some(Extension::Name),
+            (Extension::NameStart | Extension::Name, b) if TOKEN.has(b) => Some(Extension::Name),
             (Extension::ValueStart, b'"') => Some(Extension::Quoted),
-            (Extension::ValueStart | Extension::Value, b) if is_token_byte(b) => Some(Extension::Value),
+            (Extension::ValueStart | Extension::Value, b) if TOKEN.has(b) => Some(Extension::Value),
             (Extension::Quoted, b'"') => Some(Extension::QuotedEnd),
             (Extension::Quoted, b'\\') => Some(Extension::QuotedPair),
             (Extension::Quoted | Extension::QuotedPair, b) if is_value_byte(b) => Some(Extension::Quoted),

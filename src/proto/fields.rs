@@ -2,8 +2,9 @@
 //! their number) is judged field by field, in the order of the bytes, as far as they have come.
 
 use super::body::Framing;
+use super::class::TOKEN;
 use super::head::Version;
-use super::{Fault, Step, ascii, is_token_byte, is_value_byte, place, uri};
+use super::{Fault, Step, ascii, is_value_byte, place, uri};
 use crate::limits::Limits;
 
 /// Where a field's name and value stand in the head. Half of a `Range`, since there are many of them.
@@ -100,12 +101,12 @@ impl Fields {
     fn judge_open_line(&self, line: &[u8], limits: &Limits) -> Result<(), Fault> {
         match line.first() {
             Some(b'\r') => return self.facts.finish(),
-            Some(b) if is_token_byte(*b) && self.at.len() == limits.headers => {
+            Some(b) if TOKEN.has(*b) && self.at.len() == limits.headers => {
                 return Err(Fault::TooManyFields);
             }
             _ => {}
         }
-        let name = length(line, is_token_byte);
+        let name = length(line, |b| TOKEN.has(b));
         let Some(rest) = line[name..].strip_prefix(b":") else { return Ok(()) };
         let value = &rest[blanks(rest)..];
         let (value, behind) = value.split_at(length(value, is_value_byte));

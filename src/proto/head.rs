@@ -4,10 +4,11 @@ use core::ops::Range;
 use std::borrow::Cow;
 
 use super::body::Framing;
+use super::class::TOKEN;
 #[cfg(feature = "ws")]
 use super::fields::elements;
 use super::fields::{Facts, Field, Fields};
-use super::{Fault, Step, ascii, is_token_byte, place, uri};
+use super::{Fault, Step, ascii, place, uri};
 use crate::limits::Limits;
 
 /// A request line and its header fields.
@@ -419,7 +420,7 @@ struct RequestLine {
 impl RequestLine {
     /// Reads the request line that begins at `start`. (httparse refuses 1.2 and takes a bare LF, so it is ours.)
     fn parse(bytes: &[u8], start: usize) -> Result<Step<RequestLine>, Fault> {
-        let Some(method) = word(bytes, start, is_token_byte) else { return Ok(Step::NeedMore) };
+        let Some(method) = word(bytes, start, |b| TOKEN.has(b)) else { return Ok(Step::NeedMore) };
         let method = method?;
         if &bytes[method.clone()] == b"CONNECT" {
             return Err(Fault::Connect);

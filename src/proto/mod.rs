@@ -12,6 +12,7 @@ use core::fmt;
 use core::ops::Range;
 
 pub mod body;
+mod class;
 mod fields;
 #[cfg(feature = "ws")]
 pub mod frame;
@@ -23,6 +24,8 @@ pub mod sse;
 mod uri;
 #[cfg(feature = "ws")]
 pub mod ws;
+
+use self::class::TOKEN;
 
 /// What a parse step found in the bytes that it was given.
 ///
@@ -208,16 +211,9 @@ fn place(whole: &[u8], part: &[u8]) -> Range<usize> {
     start..start + part.len()
 }
 
-/// Is this a `tchar` (RFC 9110, 5.6.2)?
-const fn is_token_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(byte, b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+')
-        || matches!(byte, b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~')
-}
-
 /// Is this a token (RFC 9110, 5.6.2)?
 fn is_token(bytes: &[u8]) -> bool {
-    !bytes.is_empty() && bytes.iter().copied().all(is_token_byte)
+    !bytes.is_empty() && bytes.iter().all(|b| TOKEN.has(*b))
 }
 
 /// May this stand in a field value (RFC 9110, 5.5)?

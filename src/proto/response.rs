@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use super::head::Version;
 use super::{Fault, is_token, is_value_byte};
+use crate::decimal;
 use crate::error::{Error, Result};
 
 /// An answer: a status, header fields, a body.
@@ -225,7 +226,7 @@ impl Response {
     ) -> Result<()> {
         self.check()?;
         out.extend_from_slice(b"HTTP/1.1 ");
-        push_number(self.status.into(), out);
+        decimal::push(self.status.into(), out);
         out.push(b' ');
         out.extend_from_slice(reason(self.status).as_bytes());
         out.extend_from_slice(b"\r\n");
@@ -240,7 +241,7 @@ impl Response {
         match coding {
             Coding::Length(length) => {
                 out.extend_from_slice(b"Content-Length: ");
-                push_number(length as u64, out);
+                decimal::push(length as u64, out);
                 out.extend_from_slice(b"\r\n");
             }
             Coding::Chunked => push_field("Transfer-Encoding", "chunked", out),
@@ -294,13 +295,6 @@ fn push_field(name: &str, value: &str, out: &mut Vec<u8>) {
     for part in [name, ": ", value, "\r\n"] {
         out.extend_from_slice(part.as_bytes());
     }
-}
-
-fn push_number(number: u64, out: &mut Vec<u8>) {
-    if number >= 10 {
-        push_number(number / 10, out);
-    }
-    out.push(b'0' + (number % 10) as u8);
 }
 
 /// Appends one chunk (RFC 9112, 7.1). Empty data appends nothing: an empty chunk would end the body.

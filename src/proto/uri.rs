@@ -5,6 +5,8 @@
 use core::net::Ipv6Addr;
 use std::borrow::Cow;
 
+use super::class::{Class, PATH_AND_QUERY, REG_NAME};
+
 /// The schemes that an origin server answers for in absolute-form (RFC 9110, 4.2).
 const SCHEMES: [&[u8]; 2] = [b"http://", b"https://"];
 
@@ -62,7 +64,7 @@ pub(super) fn is_authority(bytes: &[u8], all: bool) -> bool {
     if host.is_empty() && (all || !port.is_empty()) {
         return false;
     }
-    is_encoded(host, all || !port.is_empty(), is_reg_name_byte) && is_port(port)
+    is_encoded(host, all || !port.is_empty(), &REG_NAME) && is_port(port)
 }
 
 fn is_ip_literal(bytes: &[u8], all: bool) -> bool {
@@ -97,18 +99,11 @@ fn fits_port(digits: &[u8]) -> bool {
 }
 
 fn is_path_and_query(bytes: &[u8], all: bool) -> bool {
-    is_encoded(bytes, all, |b| is_reg_name_byte(b) || matches!(b, b':' | b'@' | b'/' | b'?'))
-}
-
-/// `unreserved / sub-delims` (RFC 3986, 2).
-fn is_reg_name_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\'')
-        || matches!(byte, b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=')
+    is_encoded(bytes, all, &PATH_AND_QUERY)
 }
 
 /// Is every byte legal, or part of a `%XX`?
-fn is_encoded(bytes: &[u8], all: bool, legal: impl Fn(u8) -> bool) -> bool {
+fn is_encoded(bytes: &[u8], all: bool, legal: &Class) -> bool {
     let mut rest = bytes;
     while let Some((&byte, tail)) = rest.split_first() {
         rest = tail;
@@ -118,7 +113,7 @@ fn is_encoded(bytes: &[u8], all: bool, legal: impl Fn(u8) -> bool) -> bool {
                 return false;
             }
             rest = &tail[digits.len()..];
-        } else if !legal(byte) {
+        } else if !legal.has(byte) {
             return false;
         }
     }

@@ -7,8 +7,9 @@ use base64::engine::general_purpose::STANDARD;
 use sha1::{Digest, Sha1};
 
 use super::body::Framing;
+use super::class::TOKEN;
 use super::head::{Head, Version};
-use super::{Fault, is_token, is_token_byte, is_value_byte};
+use super::{Fault, is_token, is_value_byte};
 
 /// What RFC 6455, 1.3 appends to the key.
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -117,7 +118,7 @@ fn skip_blanks(bytes: &[u8]) -> &[u8] {
 }
 
 fn token(bytes: &[u8]) -> Option<&[u8]> {
-    let end = bytes.iter().position(|b| !is_token_byte(*b)).unwrap_or(bytes.len());
+    let end = bytes.iter().position(|b| !TOKEN.has(*b)).unwrap_or(bytes.len());
     (end > 0).then(|| &bytes[end..])
 }
 
@@ -137,7 +138,7 @@ fn quoted_token(bytes: &[u8]) -> Option<&[u8]> {
             }
             byte => byte,
         };
-        is_token_byte(*byte).then_some(())?;
+        TOKEN.has(*byte).then_some(())?;
         length += 1;
     }
 }

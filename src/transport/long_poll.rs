@@ -75,7 +75,7 @@ impl Held<'_, '_> {
         // It may have come together with the end of the wait.
         match self.news.try_next() {
             Some(batch) => answer(self.ex, self.hub, self.news, batch, None).await,
-            None => nothing(self.ex, self.news.cursor(), self.conditional, Some(reason)).await,
+            None => self.ex.reply(nothing(self.news.cursor(), self.conditional, Some(reason))).await,
         }
     }
 }

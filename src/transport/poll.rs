@@ -1,9 +1,10 @@
 //! Short poll: what is new, at once.
 
-use std::io::Write;
+use core::fmt::Write;
+use std::sync::Arc;
 
 use super::{message_json, poll_cursor};
-use crate::{Batch, Exchange, Frame, Hub, Id, Response, Result, Subscription};
+use crate::{Batch, Exchange, Frame, Hub, Id, Published, Response, Result, Subscription};
 
 /// Answers at once with what is kept behind the request's cursor, as
 /// `{"messages":[{"id","topic","data"}],"next":ID,"gap":bool}` with `ETag: "ID"`; without a cursor with all that
@@ -30,32 +31,41 @@ pub async fn poll(ex: Exchange<'_>, hub: &Hub, topics: &[&str]) -> Result<()> {
     let mut news = hub.subscribe(topics, after.or(Some(Id::EARLIEST)))?;
     match news.try_next() {
         Some(batch) => Box::pin(answer(ex, hub, news, batch, None)).await,
-        None => nothing(ex, news.cursor(), conditional, None).await,
+        None => ex.reply(nothing(news.cursor(), conditional, None)).await,
     }
 }
 
+/// A cursor as an entity tag, which is a JSON string as well.
+fn tag(next: Id) -> String {
+    // Room for the longest: growing step by step costs as much as all the rest of the head.
+    let mut tag = String::with_capacity(43);
+    // Writing to a String can't fail.
+    let _ = write!(tag, "\"{next}\"");
+    tag
+}
+
 /// The head of a poll's answer.
-fn head(next: Id, reason: Option<&'static str>) -> Response {
-    let head = Response::new(200).header("Cache-Control", "no-store").header("ETag", format!("\"{next}\""));
+fn head(tag: String, reason: Option<&'static str>) -> Response {
+    let head = Response::new(200).header("Cache-Control", "no-store").header("ETag", tag);
     match reason {
         Some(reason) => head.header("Tidings-Reason", reason),
         None => head,
     }
 }
 
-/// Answers that nothing is new.
-pub(super) async fn nothing(
-    ex: Exchange<'_>,
-    next: Id,
-    conditional: bool,
-    reason: Option<&'static str>,
-) -> Result<()> {
-    let head = head(next, reason);
+/// Makes it an answer with these messages.
+fn json(head: Response, body: Vec<u8>) -> Response {
+    head.header("Content-Type", "application/json").body(body)
+}
+
+/// The answer that nothing is new.
+pub(super) fn nothing(next: Id, conditional: bool, reason: Option<&'static str>) -> Response {
+    let tag = tag(next);
     if conditional {
-        return ex.reply(head.with_status(304)).await;
+        return head(tag, reason).with_status(304);
     }
-    let body = format!(r#"{{"messages":[],"next":"{next}","gap":false}}"#);
-    ex.reply(head.header("Content-Type", "application/json").body(body.into_bytes())).await
+    let body = whole(&[], &tag, false);
+    json(head(tag, reason), body)
 }
 
 /// Answers with a batch and what else there is. One batch goes out whole; more go out one by one, so that a
@@ -67,20 +77,19 @@ pub(super) async fn answer(
     mut batch: Batch,
     reason: Option<&'static str>,
 ) -> Result<()> {
-    let (last, mut body, mut gap) = (hub.last(), b"{\"messages\":[".to_vec(), batch.gap);
     let mut more = news.try_next();
     if more.is_none() {
-        let next = batch.next;
-        body.reserve_exact(batch_size(&batch) + END);
-        push_messages(&batch, &mut body);
-        push_end(next, gap, &mut body);
-        return ex.reply(head(next, reason).header("Content-Type", "application/json").body(body)).await;
+        let tag = tag(batch.next);
+        let body = whole(&batch.messages, &tag, batch.gap);
+        return ex.reply(json(head(tag, reason), body)).await;
     }
     // The cursor goes out first: all up to here, or a gap.
-    let mut stream = ex.stream(head(last, reason).header("Content-Type", "application/json")).await?;
+    let (last, mut body, mut gap) = (hub.last(), START.to_vec(), batch.gap);
+    let tag = tag(last);
+    let mut stream = ex.stream(json(head(tag.clone(), reason), Vec::new())).await?;
     loop {
         batch.messages.retain(|message| message.id() <= last);
-        push_messages(&batch, &mut body);
+        push_messages(&batch.messages, &mut body);
         stream.write(&body).await?;
         match more.filter(|_| batch.next < last) {
             Some(next) => (batch, body) = (next, vec![b',']),
@@ -90,21 +99,27 @@ pub(super) async fn answer(
         more = news.try_next();
     }
     body.clear();
-    push_end(last, gap, &mut body);
+    push_end(&tag, gap, &mut body);
     stream.write(&body).await?;
     stream.finish().await
 }
 
-/// Room for the end of an answer's body.
-const END: usize = 80;
+/// How an answer's body starts.
+const START: &[u8] = b"{\"messages\":[";
 
-/// About how many bytes the messages of a batch take.
-fn batch_size(batch: &Batch) -> usize {
-    batch.messages.iter().map(|message| message.frame(Frame::Json, message_json).len() + 1).sum()
+/// The body of an answer that goes out whole.
+fn whole(messages: &[Arc<Published>], tag: &str, gap: bool) -> Vec<u8> {
+    let frames = messages.iter().map(|message| message.frame(Frame::Json, message_json).len() + 1);
+    // What stands around the messages takes 42 bytes at most.
+    let mut body = Vec::with_capacity(frames.sum::<usize>() + tag.len() + 42);
+    body.extend_from_slice(START);
+    push_messages(messages, &mut body);
+    push_end(tag, gap, &mut body);
+    body
 }
 
-fn push_messages(batch: &Batch, body: &mut Vec<u8>) {
-    for (place, message) in batch.messages.iter().enumerate() {
+fn push_messages(messages: &[Arc<Published>], body: &mut Vec<u8>) {
+    for (place, message) in messages.iter().enumerate() {
         if place > 0 {
             body.push(b',');
         }
@@ -112,7 +127,8 @@ fn push_messages(batch: &Batch, body: &mut Vec<u8>) {
     }
 }
 
-fn push_end(next: Id, gap: bool, body: &mut Vec<u8>) {
-    // Writing to a Vec can't fail.
-    let _ = write!(body, r#"],"next":"{next}","gap":{gap}}}"#);
+fn push_end(tag: &str, gap: bool, body: &mut Vec<u8>) {
+    for part in ["],\"next\":", tag, if gap { ",\"gap\":true}" } else { ",\"gap\":false}" }] {
+        body.extend_from_slice(part.as_bytes());
+    }
 }
