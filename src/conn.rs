@@ -14,9 +14,9 @@ use crate::limits::{Limits, READ, STARVED, TURNS};
 use crate::moment::Moment;
 use crate::out::Out;
 use crate::proto::Fault;
-use crate::proto::head::Head;
 use crate::proto::http1::{Http1, Turn};
-use crate::proto::response::Response;
+use crate::proto::response::{Header, Response};
+use crate::request::Request;
 use crate::seat::{Seat, Standing};
 use crate::server::{Server, Stage};
 use crate::stream::{Io, Stream};
@@ -46,14 +46,6 @@ pub struct Conn {
     life: Life,
     /// The request that is being answered, until its memory is given back.
     pub(crate) request: Option<Box<Request>>,
-}
-
-/// A request that is being answered.
-#[derive(Debug)]
-pub(crate) struct Request {
-    pub(crate) head: Head,
-    /// Bytes of its body that are being collected.
-    pub(crate) collected: usize,
 }
 
 /// What a connection is doing, and by when it must have done it.
@@ -181,11 +173,11 @@ impl Conn {
         // Behind a held one the reactor watches the stream already: trying to read first would be in vain.
         let held = self.seat.is_held();
         self.seat.release();
-        self.request = None;
         if self.http.owes() {
             // What follows is the close, for the state machine is over.
             self.tell(&Error::Misuse("the request was not answered"));
         }
+        self.request = None;
         self.life = match (self.http.is_streaming(), self.http.is_draining()) {
             // Without its end the peer sees that the stream is not whole.
             (true, _) => Life::Over,
@@ -200,7 +192,7 @@ impl Conn {
         match self.http.head(self.seat.server.limits()) {
             Ok(Turn::Head(head)) => {
                 self.life = Life::Exchange(None);
-                self.request = Some(Box::new(Request { head, collected: 0 }));
+                self.request = Some(Box::new(Request { head, ..Request::default() }));
                 self.seat.server.shared.counts.requests.fetch_add(1, Ordering::Relaxed);
                 Taken::Head
             }
@@ -250,8 +242,16 @@ impl Conn {
 
     /// Counts the body as far as it is collected.
     pub(crate) fn keep_collected(&mut self, bytes: usize) {
-        let nothing = || Box::new(Request { head: Head::EMPTY, collected: 0 });
-        self.request.get_or_insert_with(nothing).collected = bytes;
+        self.request_mut().collected = bytes;
+    }
+
+    pub(crate) fn request_mut(&mut self) -> &mut Request {
+        self.request.get_or_insert_default()
+    }
+
+    /// The fields that were added to the answer.
+    pub(crate) fn headers(&self) -> &[Header] {
+        self.request.as_ref().map_or(&[], |request| &request.headers)
     }
 
     /// Tells the peer of an error, and hands it back.
@@ -267,7 +267,7 @@ impl Conn {
 
     /// Bytes that the exchange keeps: the head, and the body as far as it is collected.
     fn kept(&self) -> usize {
-        self.request.as_ref().map_or(0, |request| request.head.len() + request.collected)
+        self.request.as_ref().map_or(0, |request| request.size())
     }
 
     pub(crate) fn limits(&self) -> &Limits {
@@ -454,7 +454,7 @@ impl Conn {
         if self.http.is_streaming() {
             self.life = Life::Over;
         }
-        let answer = self.last_answer(error);
+        let answer = self.last_answer(error).with_headers(self.headers());
         let date = self.seat.server.date();
         self.http.refuse(&answer, date.as_deref(), self.out.bytes());
     }

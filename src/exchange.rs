@@ -1,6 +1,7 @@
 //! [`Exchange`]: one request and the one answer that it is owed.
 
 use core::future::{Future, pending};
+use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::conn::Conn;
@@ -8,7 +9,7 @@ use crate::error::Result;
 use crate::proto::Fault;
 use crate::proto::body::Piece;
 use crate::proto::head::Head;
-use crate::proto::response::Response;
+use crate::proto::response::{Response, check_header};
 use crate::server::Server;
 use crate::wait::{Wait, Waiting};
 use crate::writer::BodyWriter;
@@ -125,7 +126,40 @@ impl<'c> Exchange<'c> {
     /// }
     /// ```
     pub fn forget_head(&mut self) {
-        self.conn.request = None;
+        match &mut self.conn.request {
+            Some(request) if !request.headers.is_empty() => request.head = Head::EMPTY,
+            request => *request = None,
+        }
+    }
+
+    /// Adds a field to the answer, whichever it will be: one of the handler's own, a transport's, the 101 of a
+    /// WebSocket, or what [`Conn::fail`] tells of an error. So a handler adds what all of its answers need once,
+    /// such as `Access-Control-Allow-Origin`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Misuse`](crate::Error::Misuse) if the field is not legal or not the handler's to set; see [`Response`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidings::{Exchange, Hub, transport};
+    ///
+    /// /// News for the pages of all sites.
+    /// async fn app(mut ex: Exchange<'_>, hub: &Hub) -> tidings::Result<()> {
+    ///     ex.add_header("Access-Control-Allow-Origin", "*")?;
+    ///     transport::any(ex, hub, &["news"]).await
+    /// }
+    /// ```
+    pub fn add_header(
+        &mut self,
+        name: impl Into<Cow<'static, str>>,
+        value: impl Into<Cow<'static, str>>,
+    ) -> Result<()> {
+        let header = (name.into(), value.into());
+        check_header(&header)?;
+        self.conn.request_mut().headers.push(header);
+        Ok(())
     }
 
     /// The server that the request came to.
@@ -355,19 +389,8 @@ impl<'c> Exchange<'c> {
     ///
     /// See [`Conn`].
     pub async fn reply(self, answer: Response) -> Result<()> {
-        let conn = self.conn;
-        if conn.is_draining() {
-            conn.http.make_last();
-        }
-        let date = conn.seat.server.date();
-        conn.http.respond(&answer, date.as_deref(), conn.seat.server.limits(), conn.out.bytes())?;
-        // The body may be large: it is not needed twice while the peer reads.
-        drop(answer);
-        conn.request = None;
-        if conn.http.has_said_all() {
-            conn.out.make_last();
-        }
-        conn.flush().await
+        self.conn.respond(answer)?;
+        self.conn.flush().await
     }
 
     /// Begins an answer that is written piece by piece. Its head goes out with the first piece, or at the first
@@ -392,14 +415,39 @@ impl<'c> Exchange<'c> {
     /// }
     /// ```
     pub async fn stream(self, answer: Response) -> Result<BodyWriter<'c>> {
-        let conn = self.conn;
-        if conn.is_draining() {
-            conn.http.make_last();
+        self.conn.start(answer)?;
+        Ok(BodyWriter { conn: self.conn })
+    }
+}
+
+impl Conn {
+    /// Writes a whole answer to the buffer. It is dropped here: the body may be large, and is not needed twice while
+    /// the peer reads.
+    fn respond(&mut self, answer: Response) -> Result<()> {
+        let answer = self.dress(answer);
+        let date = self.seat.server.date();
+        self.http.respond(&answer, date.as_deref(), self.seat.server.limits(), self.out.bytes())?;
+        self.request = None;
+        if self.http.has_said_all() {
+            self.out.make_last();
         }
-        let date = conn.seat.server.date();
-        conn.http.start(&answer, date.as_deref(), conn.seat.server.limits(), conn.out.bytes())?;
-        // From here on the head is not needed.
-        conn.request = None;
-        Ok(BodyWriter { conn })
+        Ok(())
+    }
+
+    /// Writes the head of a streamed answer to the buffer.
+    fn start(&mut self, answer: Response) -> Result<()> {
+        let answer = self.dress(answer);
+        let date = self.seat.server.date();
+        self.http.start(&answer, date.as_deref(), self.seat.server.limits(), self.out.bytes())?;
+        self.request = None;
+        Ok(())
+    }
+
+    /// The answer as it goes out.
+    fn dress(&mut self, answer: Response) -> Response {
+        if self.is_draining() {
+            self.http.make_last();
+        }
+        answer.with_headers(self.headers())
     }
 }

@@ -55,6 +55,7 @@ mod moment;
 mod out;
 #[doc(hidden)]
 pub mod proto;
+mod request;
 mod seat;
 mod serve;
 mod server;

@@ -89,6 +89,31 @@ fn a_client_that_expects_100_gets_it_when_the_body_is_read() {
 }
 
 #[test]
+fn a_field_that_is_not_legal_is_not_added() {
+    World::run(Limits::DEFAULT, async |world| {
+        let (server_end, client_end) = common::pipe::pipe();
+        let mut conn = Conn::new(server_end, &world.server);
+        let mut client = Client::new(client_end);
+        client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
+        let mut ex = conn.next().await.expect("a request").expect("one");
+        for (name, value) in
+            [("X", "a\r\nY: b"), ("X Y", "a"), ("", "a"), ("Date", "now"), ("content-length", "5")]
+        {
+            assert!(matches!(ex.add_header(name, value), Err(tidings::Error::Misuse(_))), "{name}: {value}");
+        }
+        ex.add_header("Vary", "Origin").expect("legal");
+        // Nor is it lost for an answer that is not legal.
+        let error = ex.reply(Response::new(99)).await.expect_err("no status");
+        smol::future::zip(conn.fail(&error), async {
+            let answer = client.answer().await;
+            assert_eq!((answer.status, answer.field("vary")), (500, Some("Origin")));
+            drop(client);
+        })
+        .await;
+    });
+}
+
+#[test]
 fn an_error_of_the_handler_shows_with_its_status() {
     let mut limits = Limits::DEFAULT;
     (limits.body, limits.topics, limits.history_bytes) = (4096, 1, 8192);

@@ -3,20 +3,24 @@
 use std::path::Path;
 
 /// A folder or file of src/, and which modules of the crate its code may name.
-const RULES: [(&str, &[&str]); 18] = [
+const RULES: [(&str, &[&str]); 19] = [
     ("limits.rs", &[]),
     ("moment.rs", &[]),
     ("error.rs", &["proto"]),
     ("decimal.rs", &[]),
     ("proto", &["decimal", "limits", "error"]),
     ("hub", &["decimal", "limits", "error"]),
+    ("request.rs", &["proto"]),
     ("sweep.rs", &["limits", "moment"]),
     ("server.rs", &["limits", "moment", "proto", "seat", "sweep"]),
     ("seat.rs", &["limits", "moment", "server"]),
     ("tcp.rs", &[]),
     ("stream.rs", &["limits", "tcp"]),
     ("out.rs", &["limits", "moment"]),
-    ("conn.rs", &["error", "exchange", "limits", "moment", "out", "proto", "seat", "server", "stream"]),
+    (
+        "conn.rs",
+        &["error", "exchange", "limits", "moment", "out", "proto", "request", "seat", "server", "stream"],
+    ),
     ("wait.rs", &["conn", "error", "moment"]),
     ("exchange.rs", &["conn", "error", "proto", "server", "wait", "writer"]),
     ("writer.rs", &["conn", "error", "proto", "server", "wait"]),

@@ -433,6 +433,42 @@ fn one_path_serves_all_four_and_picks_topics() {
 }
 
 #[test]
+fn a_field_that_the_handler_adds_is_in_whatever_answer_it_is() {
+    World::run(limits(), async |world| {
+        world.publish("a");
+        for (path, status) in [
+            ("/", 200),
+            ("/poll", 200),
+            ("/poll?after=x", 400),
+            ("/wait", 200),
+            ("/events", 200),
+            ("/any?after=earliest", 200),
+            ("/ws", 426),
+            ("/error", 500),
+            ("/silent", 500),
+            ("/nowhere", 404),
+        ] {
+            let mut client = Client::new(world.connect());
+            client.send(format!("GET {path} HTTP/1.1\r\nHost: h\r\nOrigin: http://page\r\n\r\n")).await;
+            let head = client.until("\r\n\r\n").await;
+            assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{path}: {head}");
+            assert_eq!(head.matches("\r\nAccess-Control-Allow-Origin: *\r\n").count(), 1, "{path}: {head}");
+        }
+        let mut client = Client::new(world.connect());
+        client.send("GET /ws HTTP/1.1\r\nHost: h\r\nOrigin: http://page\r\nUpgrade: websocket\r\n").await;
+        client.send("Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n").await;
+        client.send("Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n").await;
+        assert!(client.until("\r\n\r\n").await.contains("\r\nAccess-Control-Allow-Origin: *\r\n"));
+        // It is that one answer's.
+        let mut client = Client::new(world.connect());
+        assert!(
+            client.get("/", "Origin: http://page\r\n").await.field("access-control-allow-origin").is_some()
+        );
+        assert!(client.get("/", "").await.field("access-control-allow-origin").is_none());
+    });
+}
+
+#[test]
 fn a_long_history_comes_whole_though_in_pieces() {
     let mut limits = Limits::DEFAULT;
     limits.history_bytes = 1 << 20;

@@ -25,6 +25,8 @@ use super::body::{Decoder, Framing, Piece};
 use super::head::{Head, Version};
 use super::input::Input;
 use super::response::{Coding, Persistence, Response, push_chunk};
+#[cfg(feature = "ws")]
+use super::response::{Header, push_field};
 use super::{Fault, Step};
 use crate::error::Error;
 use crate::limits::{Limits, READ};
@@ -406,6 +408,7 @@ impl Http1 {
         accept: &str,
         protocol: Option<&str>,
         date: Option<&str>,
+        more: &[Header],
         out: &mut Vec<u8>,
     ) -> Vec<u8> {
         let fields = [
@@ -417,12 +420,9 @@ impl Http1 {
         ];
         out.extend_from_slice(b"HTTP/1.1 101 Switching Protocols\r\n");
         for (name, value) in fields {
-            if let Some(value) = value {
-                for part in [name, ": ", value, "\r\n"] {
-                    out.extend_from_slice(part.as_bytes());
-                }
-            }
+            value.iter().for_each(|value| push_field(name, value, out));
         }
+        more.iter().for_each(|(name, value)| push_field(name, value, out));
         out.extend_from_slice(b"\r\n");
         self.input.drop_taken();
         let rest = self.input.edit(core::mem::take);

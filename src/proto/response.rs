@@ -27,10 +27,13 @@ pub struct Response {
     /// 200 to 599.
     status: u16,
     /// The fields in their order.
-    headers: Vec<(Cow<'static, str>, Cow<'static, str>)>,
+    headers: Vec<Header>,
     /// The body of a whole answer; a stream has none here.
     body: Cow<'static, [u8]>,
 }
+
+/// The name and the value of a field.
+pub(crate) type Header = (Cow<'static, str>, Cow<'static, str>);
 
 /// How the body of an answer is framed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,6 +150,12 @@ impl Response {
         self
     }
 
+    /// Adds fields that may be added.
+    pub(crate) fn with_headers(mut self, headers: &[Header]) -> Response {
+        self.headers.extend_from_slice(headers);
+        self
+    }
+
     /// Sets the body.
     ///
     /// # Examples
@@ -201,15 +210,7 @@ impl Response {
         if !matches!(self.status, 200..=599) {
             return Err(Error::Misuse("a status must be 200 to 599"));
         }
-        for (name, value) in &self.headers {
-            if !is_token(name.as_bytes()) || !value.bytes().all(is_value_byte) {
-                return Err(Error::Misuse("a header field is not legal"));
-            }
-            let ours = ["content-length", "transfer-encoding", "date"];
-            if ours.iter().any(|own| name.eq_ignore_ascii_case(own)) {
-                return Err(Error::Misuse("Content-Length, Transfer-Encoding and Date are not yours to set"));
-            }
-        }
+        self.headers.iter().try_for_each(check_header)?;
         if (!self.may_have_content() || self.status == 205) && !self.body.is_empty() {
             return Err(Error::Misuse("this status has no body"));
         }
@@ -269,6 +270,18 @@ impl Response {
     }
 }
 
+/// Is it legal to add this field to an answer?
+pub(crate) fn check_header((name, value): &Header) -> Result<()> {
+    if !is_token(name.as_bytes()) || !value.bytes().all(is_value_byte) {
+        return Err(Error::Misuse("a header field is not legal"));
+    }
+    let ours = ["content-length", "transfer-encoding", "date"];
+    match ours.iter().any(|own| name.eq_ignore_ascii_case(own)) {
+        true => Err(Error::Misuse("Content-Length, Transfer-Encoding and Date are not yours to set")),
+        false => Ok(()),
+    }
+}
+
 /// What the answer says of the connection after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Persistence {
@@ -291,7 +304,7 @@ impl Persistence {
     }
 }
 
-fn push_field(name: &str, value: &str, out: &mut Vec<u8>) {
+pub(super) fn push_field(name: &str, value: &str, out: &mut Vec<u8>) {
     for part in [name, ": ", value, "\r\n"] {
         out.extend_from_slice(part.as_bytes());
     }

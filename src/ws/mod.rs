@@ -171,9 +171,10 @@ impl<'c> Exchange<'c> {
             return Err(Error::Full);
         }
         let conn = self.conn;
-        conn.request = None;
-        let date = conn.seat.server.date();
-        let early = conn.http.upgrade(&upgrade.accept, protocol, date.as_deref(), conn.out.bytes());
+        let request = conn.request.take().unwrap_or_default();
+        let (accept, date) = (&upgrade.accept, conn.seat.server.date());
+        let early = conn.http.upgrade(accept, protocol, date.as_deref(), &request.headers, conn.out.bytes());
+        drop(request);
         conn.flush().await?;
         let heart = Heart::Ping(conn.seat.deadline(conn.limits().ping));
         let engine = Engine::new(conn, early).await;

@@ -66,6 +66,9 @@ pub async fn converse(mut conn: Conn, hub: Hub) {
 
 /// The usual routes.
 pub async fn app(hub: &Hub, mut ex: Exchange<'_>) -> tidings::Result<()> {
+    if ex.head().header("Origin").is_some() {
+        ex.add_header("Access-Control-Allow-Origin", "*")?;
+    }
     match (ex.method(), ex.path()) {
         ("GET", "/poll") => transport::poll(ex, hub, &["news"]).await,
         ("GET", "/wait") => transport::long_poll(ex, hub, &["news"]).await,
