@@ -561,11 +561,19 @@ fn times_without_end_are_legal() {
         .into_iter()
         .chain([&mut limits.linger, &mut limits.ping, &mut limits.pong])
         .for_each(|t| *t = Duration::MAX);
+    (limits.poll_wait, limits.stream_age) = (Duration::MAX, Some(Duration::MAX));
     World::run(limits, async |world| {
         let mut client = world.client();
         client.send("POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\n").await;
         client.send("x").await;
         assert_eq!(client.answer().await.body, "x");
+        client.send("GET /wait HTTP/1.1\r\nHost: h\r\n\r\n").await;
+        let mut stream = world.client();
+        stream.send("GET /events HTTP/1.1\r\nHost: h\r\n\r\n").await;
+        stream.until("retry: ").await;
+        world.hub.publish("news", "a").expect("published");
+        assert_eq!(client.answer().await.json()["messages"][0]["data"], "a");
+        stream.until("data: a\n").await;
         let mut socket = Client::new(world.connect()).upgrade("/socket").await;
         socket.send("x".into()).await.expect("sent");
         assert_eq!(socket.next().await.expect("open").expect("legal"), Message::from("x"));

@@ -169,6 +169,35 @@ fn the_end_of_the_hub_is_told() {
         world.hub.close();
         if transport != Transport::Poll {
             assert_eq!(reader.message().await, Tiding::End("closed".to_owned()));
+        } else {
+            let last = Tiding::Cursor(world.hub.last().to_string());
+            assert_eq!((reader.next().await, reader.next().await), (last.clone(), last));
+        }
+    });
+}
+
+#[test]
+fn what_a_closed_hub_keeps_is_told_before_the_end() {
+    through_all(&limits(), async |world, transport| {
+        let seen = world.publish("seen");
+        let last = world.publish("last");
+        world.hub.close();
+        let mut reader = world.open(transport, Some(seen)).await;
+        assert_eq!(reader.message().await, message(last, "last"));
+        if transport != Transport::Poll {
+            assert_eq!(reader.message().await, Tiding::End("closed".to_owned()));
+        }
+    });
+}
+
+#[test]
+fn a_closed_hub_without_news_sends_an_event_source_away() {
+    World::run(limits(), async |world| {
+        let last = world.publish("last");
+        world.hub.close();
+        for path in ["/events".to_owned(), format!("/events?after={last}")] {
+            let answer = Client::new(world.connect()).get(&path, "").await;
+            assert_eq!((answer.status, answer.field("cache-control")), (204, Some("no-store")), "{path}");
         }
     });
 }
@@ -318,6 +347,26 @@ fn a_cursor_that_can_not_be_read_is_400_but_for_an_event_source() {
         }
         let mut reader = Reader::open(world.connect(), Transport::Sse, Some("x")).await;
         assert!(matches!(reader.message().await, Tiding::Gap(_)));
+        world.publish("a");
+        let first = async |target: &str, field: &[u8]| {
+            let mut client = Client::new(world.connect());
+            client.send(format!("GET {target} HTTP/1.1\r\nHost: h\r\n")).await;
+            client.send([field, b"\r\n\r\n"].concat()).await;
+            client.until("\r\n\r\n").await;
+            client.chunk().await.expect("the first bytes") + &client.chunk().await.expect("what is kept")
+        };
+        // Not even text: no way to think that there was none.
+        for field in [&b"Last-Event-ID: \xff\xfe"[..], b"Last-Event-ID: 1-x", b"Last-Event-ID: earliest\xff"]
+        {
+            assert!(first("/events?after=earliest", field).await.contains("event: gap\n"));
+        }
+        // What is empty is none, and the next place may have one.
+        for target in ["/events?last_event_id=&after=earliest", "/events?after=&after=earliest"] {
+            for field in [&b"Last-Event-ID:"[..], b"Last-Event-ID: \r\nLast-Event-ID:", b"X: y"] {
+                let first = first(target, field).await;
+                assert!(first.contains("data: a\n") && !first.contains("gap"), "{target}: {first}");
+            }
+        }
     });
 }
 
@@ -479,6 +528,64 @@ fn a_long_history_comes_whole_though_in_pieces() {
         for id in ids {
             assert_eq!(reader.message().await, message(id, &data));
         }
+    });
+}
+
+/// A long poll of a history that is longer than a batch, of which a client reads the end only when `change` was done.
+async fn read_while(world: &World, change: impl FnOnce()) -> serde_json::Value {
+    let mut client = Client::new(world.connect());
+    client.stream.capacity(1000);
+    client.send("GET /poll HTTP/1.1\r\nHost: h\r\n\r\n").await;
+    while client.stream.pending() == 0 {
+        smol::future::yield_now().await;
+    }
+    change();
+    client.answer().await.json()
+}
+
+#[test]
+fn a_poll_is_json_whatever_happens_while_it_is_read() {
+    let send = |world: &World, n: usize, text: &str| {
+        let message = Message::new("news", text.repeat(500)).key(&format!("key {n}"));
+        world.hub.send(message).expect("published");
+    };
+    for (keys, gap) in [(20, false), (200, true)] {
+        World::run(Limits::DEFAULT, async |world| {
+            (0..20).for_each(|n| send(&world, n, "old"));
+            // All that is left of what the answer was to have is replaced, or pushed out.
+            let answer = read_while(&world, || (0..keys).for_each(|n| send(&world, n, "new"))).await;
+            let messages = answer["messages"].as_array().expect("a list");
+            assert!(
+                (1..20).contains(&messages.len()) && answer["gap"] == gap,
+                "{} of {keys}",
+                messages.len()
+            );
+            assert!(messages.iter().all(|message| message["key"].is_string()));
+        });
+    }
+}
+
+#[test]
+fn a_poll_may_begin_with_an_empty_batch() {
+    // A gap with nothing kept, and messages by the time that more is looked for: found by publishing meanwhile.
+    World::run(Limits::DEFAULT, async |world| {
+        let (hub, over) = (world.hub.clone(), std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false)));
+        let publisher = std::thread::spawn({
+            let over = over.clone();
+            move || {
+                while !over.load(std::sync::atomic::Ordering::Relaxed) {
+                    hub.reset(hub.last());
+                    let _ = hub.publish("news", "a");
+                }
+            }
+        });
+        let mut client = Client::new(world.connect());
+        for _ in 0..3000 {
+            let answer = client.get("/poll?after=1-1", "").await.json();
+            assert_eq!(answer["gap"], true, "{answer}");
+        }
+        over.store(true, std::sync::atomic::Ordering::Relaxed);
+        publisher.join().expect("no panic");
     });
 }
 

@@ -38,16 +38,17 @@ fn poll_cursor(head: &Head, hub: &Hub) -> Result<(Option<Id>, bool)> {
         return Ok((Some(id), false));
     }
     let mut newest = None;
-    for tag in head
-        .headers()
-        .filter(|(name, _)| name.eq_ignore_ascii_case("if-none-match"))
-        .flat_map(|(_, v)| tags(v))
-    {
+    for tag in values(head, "if-none-match").flat_map(tags) {
         // `*` is whatever there is now; a tag that is no id is from elsewhere, so its reader has a gap.
         let id = if tag == "*" { hub.last() } else { tag.parse().unwrap_or(Id::MAX) };
         newest = newest.max(Some(id));
     }
     Ok((newest, newest.is_some()))
+}
+
+/// The values of a field.
+fn values<'a>(head: &'a Head, name: &'static str) -> impl Iterator<Item = &'a [u8]> {
+    head.headers().filter(move |(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| value)
 }
 
 /// The opaque parts of a list of entity tags, weak or not (RFC 9110, 13.1.2).
@@ -62,12 +63,11 @@ fn tags(value: &[u8]) -> impl Iterator<Item = &str> {
 /// The cursor of an event stream. One that can't be read is from elsewhere, so a gap: to a 400 an EventSource
 /// would never come back.
 fn stream_cursor(head: &Head) -> Option<Id> {
-    let query = || ["last_event_id", "lastEventId", "after"].into_iter().find_map(|name| head.query(name));
-    let text = match head.header("last-event-id") {
-        Some(text) => text.into(),
-        None => query()?,
-    };
-    if text.is_empty() { None } else { Some(text.parse().unwrap_or(Id::MAX)) }
+    // The field is empty for a client that has no id, and then the query may know one.
+    let field = values(head, "last-event-id").map(String::from_utf8_lossy);
+    let query = ["last_event_id", "lastEventId", "after"].into_iter().flat_map(|name| head.queries(name));
+    let cursor = field.chain(query).find(|text| !text.is_empty())?;
+    Some(cursor.parse().unwrap_or(Id::MAX))
 }
 
 /// The JSON object of a message: `{"id":ID,"topic":TOPIC,"data":TEXT}`, with `event` and `key` if it has them.

@@ -87,18 +87,19 @@ pub(super) async fn answer(
     let (last, mut body, mut gap) = (hub.last(), START.to_vec(), batch.gap);
     let tag = tag(last);
     let mut stream = ex.stream(json(head(tag.clone(), reason), Vec::new())).await?;
+    let mut any = false;
     loop {
         batch.messages.retain(|message| message.id() <= last);
-        push_messages(&batch.messages, &mut body);
+        push_messages(&batch.messages, &mut any, &mut body);
         stream.write(&body).await?;
+        body.clear();
         match more.filter(|_| batch.next < last) {
-            Some(next) => (batch, body) = (next, vec![b',']),
+            Some(next) => batch = next,
             None => break,
         }
         gap |= batch.gap;
         more = news.try_next();
     }
-    body.clear();
     push_end(&tag, gap, &mut body);
     stream.write(&body).await?;
     stream.finish().await
@@ -113,14 +114,15 @@ fn whole(messages: &[Arc<Published>], tag: &str, gap: bool) -> Vec<u8> {
     // What stands around the messages takes 42 bytes at most.
     let mut body = Vec::with_capacity(frames.sum::<usize>() + tag.len() + 42);
     body.extend_from_slice(START);
-    push_messages(messages, &mut body);
+    push_messages(messages, &mut false, &mut body);
     push_end(tag, gap, &mut body);
     body
 }
 
-fn push_messages(messages: &[Arc<Published>], body: &mut Vec<u8>) {
-    for (place, message) in messages.iter().enumerate() {
-        if place > 0 {
+/// Appends messages; `any` says whether one stands before them, and a batch may have none.
+fn push_messages(messages: &[Arc<Published>], any: &mut bool, body: &mut Vec<u8>) {
+    for message in messages {
+        if core::mem::replace(any, true) {
             body.push(b',');
         }
         body.extend_from_slice(message.frame(Frame::Json, message_json));

@@ -13,7 +13,7 @@ use crate::{
 /// A gap is `event: gap`. With `?envelope=1`, `data:` is the JSON object that a WebSocket gets.
 ///
 /// A last comment says why the stream ends: `shutdown`, `closed`, `age`, `full`. When the hub is closed, the
-/// EventSource that comes back is told 204, so that it stops. Where no request can be held, the stream ends
+/// EventSource that comes back when all is told gets 204, so that it stops. Where no request can be held, the stream ends
 /// after the history, and the EventSource comes back after `retry:`.
 ///
 /// # Errors
@@ -61,22 +61,23 @@ enum End {
 
 /// Begins the stream, unless the answer is complete without one.
 async fn open<'c>(mut ex: Exchange<'c>, hub: &Hub, topics: &[&str]) -> Result<Option<Feed<'c>>> {
-    if hub.is_closed() {
+    let mut news = hub.subscribe(topics, stream_cursor(ex.head()))?;
+    let first = news.try_next();
+    if first.is_none() && hub.is_closed() {
         ex.reply(Response::new(204).header("Cache-Control", "no-store")).await?;
         return Ok(None);
     }
-    let news = hub.subscribe(topics, stream_cursor(ex.head()))?;
     let envelope = ex.head().query("envelope").as_deref() == Some("1");
     let (head_only, held) = (ex.method() == "HEAD", ex.hold());
     let age = ex.server().limits().stream_age;
-    let end = age.map(|age| Instant::now() + age - age / 1000 * fastrand::u32(..200));
+    let end = age.and_then(|age| Instant::now().checked_add(age - age / 1000 * fastrand::u32(..200)));
     let (told, stream) = (news.cursor(), ex.stream(head()).await?);
     if head_only {
         stream.finish().await?;
         return Ok(None);
     }
     let mut feed = Feed { stream, news, told, end, envelope };
-    feed.begin()?;
+    feed.begin(first)?;
     if !held {
         feed.tell_all().await?;
         return Ok(None);
@@ -108,9 +109,9 @@ struct Feed<'c> {
 
 impl Feed<'_> {
     /// Puts down the first bytes: when to come back, and from where.
-    fn begin(&mut self) -> Result<()> {
+    fn begin(&mut self, batch: Option<Batch>) -> Result<()> {
         let retry = self.stream.server().draw_retry().as_millis() as u64;
-        let (batch, first) = (self.news.try_next(), Event::new().retry(retry));
+        let first = Event::new().retry(retry);
         self.told = batch.as_ref().map_or(self.news.cursor(), |batch| batch.from);
         match batch.as_ref().is_some_and(|batch| batch.gap) {
             // The gap's event carries the cursor: who had it before would resume without hearing of the gap.
