@@ -326,17 +326,52 @@ impl Conn {
 
     /// Reads a piece of the body, within its time.
     pub(crate) async fn read_body(&mut self) -> Result<()> {
-        let by = match self.life {
-            Life::Exchange(Some(by)) => by,
-            _ => self.seat.deadline(self.limits().body_time),
-        };
-        self.life = Life::Exchange(Some(by));
+        let by = self.body_deadline();
         match poll_fn(|cx| self.poll_read_by(cx, by)).await {
             Read::Some => Ok(()),
             Read::Due if self.seat.starved || self.seat.server.stage() == Stage::Cut => Err(Error::Full),
             Read::Due => Err(Error::Timeout(Phase::Body)),
             Read::Failed(error) => Err(self.broken(error)),
         }
+    }
+
+    /// By when the request's body must have come: its time begins when it is first asked for, or in the way.
+    fn body_deadline(&mut self) -> Moment {
+        let by = match self.life {
+            Life::Exchange(Some(by)) => by,
+            _ => self.seat.deadline(self.limits().body_time),
+        };
+        self.life = Life::Exchange(Some(by));
+        by
+    }
+
+    /// Throws away what the peer of a held request sends beyond the room that there is for it, and makes the answer
+    /// the last: who does not read on never hears that the peer has left. A body that the handler may yet read is
+    /// spared while its time lasts.
+    pub(crate) fn poll_overflow(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if self.http.may_read_body() && self.seat.now() < self.body_deadline() {
+            // Looks again now and then.
+            self.seat.starved = true;
+            return Poll::Pending;
+        }
+        self.http.overflow();
+        self.seat.settle(self.kept());
+        let read = ready!(self.io.poll_receive(cx, &mut self.seat.eager, READ, |_| {}));
+        match read {
+            Ok(0) => self.http.end(),
+            // A flood must not keep the thread.
+            Ok(_) => {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            Err(_) => {}
+        }
+        Poll::Ready(read)
+    }
+
+    /// Whether nothing is read, for want of room.
+    pub(crate) fn is_deaf(&self) -> bool {
+        self.seat.starved || self.http.room(self.limits()) == 0
     }
 
     /// Writes what is to be written, within [`Limits::write_time`]. Cancel-safe.

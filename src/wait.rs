@@ -111,7 +111,11 @@ impl Conn {
     /// Reads what the peer sends early, until it has left.
     fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while !self.http.has_ended() {
-            match ready!(self.poll_fill(cx)) {
+            let read = match self.poll_fill(cx) {
+                Poll::Pending if self.is_deaf() => self.poll_overflow(cx),
+                read => read,
+            };
+            match ready!(read) {
                 Ok(n) if n > 0 => {}
                 _ => break,
             }

@@ -554,6 +554,32 @@ fn a_held_client_that_leaves_is_noticed_while_others_use_up_the_buffers() {
 }
 
 #[test]
+fn a_body_is_spared_while_a_handler_waits_and_given_up_after_its_time() {
+    for time in [Duration::from_secs(20), SHORT] {
+        let mut limits = Limits::DEFAULT;
+        limits.body_time = time;
+        World::run(limits, async |world| {
+            let (server_end, client_end) = common::pipe::pipe();
+            let mut conn = Conn::new(server_end, &world.server);
+            let mut client = Client::new(client_end);
+            client.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 40000\r\n\r\n").await;
+            client.send(vec![b'x'; 40_000]).await;
+            let mut ex = conn.next().await.expect("a request").expect("one");
+            if time == SHORT {
+                drop(client);
+                // Else nobody would notice, and the handler wait for ever.
+                ex.closed().await.expect("noticed");
+                assert!(ex.body().await.is_err());
+            } else {
+                let waited = ex.wait(smol::Timer::after(SHORT * 3), Duration::MAX).await.expect("no end");
+                assert!(matches!(waited, Wait::Ready(_)));
+                assert_eq!(ex.body().await.expect("all of it").len(), 40_000);
+            }
+        });
+    }
+}
+
+#[test]
 fn times_without_end_are_legal() {
     let mut limits = Limits::DEFAULT;
     let times = [&mut limits.head_time, &mut limits.body_time, &mut limits.idle, &mut limits.write_time];

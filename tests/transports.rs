@@ -265,6 +265,58 @@ fn a_client_that_leaves_is_noticed_without_a_write() {
 }
 
 #[test]
+fn a_client_that_leaves_behind_more_than_there_is_room_for_is_noticed_as_well() {
+    let mut limits = limits();
+    (limits.poll_wait, limits.ping) = (Duration::from_secs(25), Duration::from_secs(25));
+    limits.body_time = Duration::from_millis(60);
+    for (method, path) in [("GET", "/wait"), ("GET", "/events"), ("POST", "/any"), ("POST", "/any?wait=1")] {
+        for early in [limits.head, limits.head + 1, 40_000] {
+            World::run(limits.clone(), async |world| {
+                let mut client = Client::new(world.connect());
+                // The body of a POST, or what a GET sends ahead of its next request.
+                let accept = if path == "/any" { "Accept: text/event-stream\r\n" } else { "" };
+                let length = if method == "POST" { "Content-Length: 40000\r\n" } else { "" };
+                client.send(format!("{method} {path} HTTP/1.1\r\nHost: h\r\n{accept}{length}\r\n")).await;
+                held(&world.server, 1).await;
+                client.send(vec![b'x'; early]).await;
+                drop(client);
+                while world.server.stats().connections > 0 {
+                    smol::future::yield_now().await;
+                }
+                assert_eq!((world.hub.stats().readers, world.server.stats().buffered), (0, 0));
+            });
+        }
+    }
+}
+
+#[test]
+fn a_held_client_that_sends_without_end_is_answered_and_closed() {
+    let mut limits = limits();
+    (limits.poll_wait, limits.head_time) = (Duration::from_secs(25), Duration::from_millis(60));
+    World::run(limits.clone(), async |world| {
+        for early in [100, limits.head + 1, 100_000] {
+            let mut client = Client::new(world.connect());
+            client.send("GET /wait HTTP/1.1\r\nHost: h\r\n\r\n").await;
+            held(&world.server, 1).await;
+            client.send(vec![b'x'; early]).await;
+            while client.stream.unread() {
+                smol::future::yield_now().await;
+            }
+            assert!(world.server.stats().buffered <= limits.head);
+            world.publish("a");
+            let answer = client.answer().await;
+            assert_eq!(answer.json()["messages"][0]["data"], "a");
+            let end = client.rest().await;
+            match early {
+                // It is the start of a request.
+                100 => assert!(end.starts_with("HTTP/1.1 408 "), "{end}"),
+                _ => assert_eq!((answer.field("connection"), &*end), (Some("close"), "")),
+            }
+        }
+    });
+}
+
+#[test]
 fn a_client_that_half_closes_is_answered_first() {
     World::run(limits(), async |world| {
         let id = world.publish("old");

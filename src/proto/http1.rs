@@ -270,6 +270,20 @@ impl Http1 {
         matches!((&self.receiving, self.sending), (Receiving::Body(_), Sending::Sent))
     }
 
+    /// Whether there is a body that can be read still, before the answer.
+    pub fn may_read_body(&self) -> bool {
+        matches!((&self.receiving, self.sending), (Receiving::Body(_), Sending::Owed(_)))
+    }
+
+    /// Throws away what was received and not yet used. The answer is the last, for nobody knows what comes next.
+    pub fn overflow(&mut self) {
+        self.make_last();
+        self.input = Input::EMPTY;
+        if let Receiving::Body(_) = self.receiving {
+            self.receiving = Receiving::Over;
+        }
+    }
+
     /// This answer is the last: the connection closes after it.
     pub fn make_last(&mut self) {
         match &mut self.sending {

@@ -74,7 +74,7 @@ pub async fn app(hub: &Hub, mut ex: Exchange<'_>) -> tidings::Result<()> {
         ("GET", "/wait") => transport::long_poll(ex, hub, &["news"]).await,
         ("GET" | "HEAD", "/events") => transport::sse(ex, hub, &["news"]).await,
         ("GET", "/ws") => transport::websocket(ex, hub, &["news"]).await,
-        ("GET", "/any") => transport::any(ex, hub, &["news", "weather"]).await,
+        ("GET" | "POST", "/any") => transport::any(ex, hub, &["news", "weather"]).await,
         ("GET", "/socket") => {
             let mut socket = ex.upgrade(None).await?;
             while let Some(message) = socket.recv().await? {
