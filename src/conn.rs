@@ -15,7 +15,7 @@ use crate::moment::Moment;
 use crate::out::Out;
 use crate::proto::Fault;
 use crate::proto::http1::{Http1, Turn};
-use crate::proto::response::{Header, Response};
+use crate::proto::response::Response;
 use crate::request::Request;
 use crate::seat::{Seat, Standing};
 use crate::server::{Server, Stage};
@@ -249,9 +249,11 @@ impl Conn {
         self.request.get_or_insert_default()
     }
 
-    /// The fields that were added to the answer.
-    pub(crate) fn headers(&self) -> &[Header] {
-        self.request.as_ref().map_or(&[], |request| &request.headers)
+    /// Adds the fields that the handler has added to whichever answer it is.
+    pub(crate) fn add_headers(&self, answer: &mut Response) {
+        if let Some(request) = &self.request {
+            answer.headers.append(&request.headers);
+        }
     }
 
     /// Tells the peer of an error, and hands it back.
@@ -489,7 +491,8 @@ impl Conn {
         if self.http.is_streaming() {
             self.life = Life::Over;
         }
-        let answer = self.last_answer(error).with_headers(self.headers());
+        let mut answer = self.last_answer(error);
+        self.add_headers(&mut answer);
         let date = self.seat.server.date();
         self.http.refuse(&answer, date.as_deref(), self.out.bytes());
     }

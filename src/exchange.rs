@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use crate::conn::Conn;
 use crate::error::Result;
+use crate::limits::Limits;
 use crate::proto::Fault;
 use crate::proto::body::Piece;
 use crate::proto::head::Head;
-use crate::proto::response::{Response, check_header};
+use crate::proto::http1::Http1;
+use crate::proto::response::Response;
 use crate::server::Server;
 use crate::wait::{Wait, Waiting};
 use crate::writer::BodyWriter;
@@ -156,10 +158,7 @@ impl<'c> Exchange<'c> {
         name: impl Into<Cow<'static, str>>,
         value: impl Into<Cow<'static, str>>,
     ) -> Result<()> {
-        let header = (name.into(), value.into());
-        check_header(&header)?;
-        self.conn.request_mut().headers.push(header);
-        Ok(())
+        self.conn.request_mut().headers.add(&name.into(), &value.into())
     }
 
     /// The server that the request came to.
@@ -390,7 +389,7 @@ impl<'c> Exchange<'c> {
     ///
     /// See [`Conn`].
     pub async fn reply(self, answer: Response) -> Result<()> {
-        self.conn.respond(answer)?;
+        self.conn.give(answer, Http1::respond)?;
         self.conn.flush().await
     }
 
@@ -416,39 +415,28 @@ impl<'c> Exchange<'c> {
     /// }
     /// ```
     pub async fn stream(self, answer: Response) -> Result<BodyWriter<'c>> {
-        self.conn.start(answer)?;
+        self.conn.give(answer, Http1::start)?;
         Ok(BodyWriter { conn: self.conn })
     }
 }
 
+/// How an answer is written: [`Http1::respond`] or [`Http1::start`].
+type Write = fn(&mut Http1, &Response, Option<&str>, &Limits, &mut Vec<u8>) -> Result<()>;
+
 impl Conn {
-    /// Writes a whole answer to the buffer. It is dropped here: the body may be large, and is not needed twice while
-    /// the peer reads.
-    fn respond(&mut self, answer: Response) -> Result<()> {
-        let answer = self.dress(answer);
+    /// Writes an answer to the buffer. It is dropped here: its body may be large, and is not needed twice while the
+    /// peer reads.
+    fn give(&mut self, mut answer: Response, write: Write) -> Result<()> {
+        if self.is_draining() {
+            self.http.make_last();
+        }
+        self.add_headers(&mut answer);
         let date = self.seat.server.date();
-        self.http.respond(&answer, date.as_deref(), self.seat.server.limits(), self.out.bytes())?;
+        write(&mut self.http, &answer, date.as_deref(), self.seat.server.limits(), self.out.bytes())?;
         self.request = None;
         if self.http.has_said_all() {
             self.out.make_last();
         }
         Ok(())
-    }
-
-    /// Writes the head of a streamed answer to the buffer.
-    fn start(&mut self, answer: Response) -> Result<()> {
-        let answer = self.dress(answer);
-        let date = self.seat.server.date();
-        self.http.start(&answer, date.as_deref(), self.seat.server.limits(), self.out.bytes())?;
-        self.request = None;
-        Ok(())
-    }
-
-    /// The answer as it goes out.
-    fn dress(&mut self, answer: Response) -> Response {
-        if self.is_draining() {
-            self.http.make_last();
-        }
-        answer.with_headers(self.headers())
     }
 }

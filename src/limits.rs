@@ -28,9 +28,8 @@ pub(crate) const PONGS: usize = 1024;
 /// reader whose peer is slow holds one batch while it writes, so this bounds what it can pin.
 pub(crate) const BATCH: usize = 4 * 1024;
 
-/// How much longer than a message its frames may be, all together: of one character JSON makes at most 6 bytes, once for
-/// polls and once for WebSockets, and an event stream 7 of a line end.
-const FRAMES: usize = if cfg!(feature = "ws") { 6 + 6 + 7 } else { 6 + 7 };
+/// How many frames there are of a message: for polls, for event streams, for WebSockets. (And what stands around it.)
+const FRAMES: usize = if cfg!(feature = "ws") { 4 } else { 3 };
 
 /// What a connection is counted as in [`Limits::worst_case`] for its task, its socket and its state, in bytes.
 const CONNECTION: usize = 4 * 1024;
@@ -102,8 +101,9 @@ pub struct Limits {
     /// Messages kept per topic. The oldest leaves; a reader that still wanted it is told `gap`.
     pub history: usize,
     /// Bytes that a hub keeps: payload, topic, key, event name, and the frames made of them. The oldest message
-    /// of the hub leaves, but not the newest; a reader that still wanted it is told `gap`. A message above a
-    /// quarter of it is refused ([`Error::TooLarge`](crate::Error::TooLarge), 413).
+    /// of the hub leaves, but not the newest; a reader that still wanted it is told `gap`. A message that takes
+    /// more than a quarter of it to write is refused ([`Error::TooLarge`](crate::Error::TooLarge), 413); a character
+    /// that JSON escapes takes up to 6 bytes, a line end in an event stream 7.
     pub history_bytes: usize,
     /// Bytes of a WebSocket message from a client. The peer sees close 1009.
     pub message: usize,
@@ -141,7 +141,7 @@ impl Limits {
     /// It is `buffered + history_bytes +` the frames of the newest message `+`, for each connection, its state and one
     /// batch of messages (as published, and as it is being written). With the feature `tungstenite` it has, for each
     /// WebSocket, also one message of the client's, which that engine keeps room for. What the embedder's own code keeps
-    /// is not in it (a body or a message that is whole is the embedder's), nor text that JSON has to escape.
+    /// is not in it (a body or a message that is whole is the embedder's).
     ///
     /// # Examples
     ///
@@ -155,7 +155,7 @@ impl Limits {
         self.buffered + self.history_bytes + FRAMES * self.largest_message() + connections + sockets
     }
 
-    /// The largest message that a hub takes, in bytes of payload, topic, key and event name together.
+    /// The largest message that a hub takes, in bytes as it is written.
     pub(crate) const fn largest_message(&self) -> usize {
         self.history_bytes / 4
     }

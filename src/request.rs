@@ -1,21 +1,21 @@
 //! [`Request`]: what a connection keeps of the request that it is answering.
 
 use crate::proto::head::Head;
-use crate::proto::response::Header;
+use crate::proto::headers::Headers;
 
 /// A request that is being answered.
 #[derive(Debug)]
 pub(crate) struct Request {
     pub(crate) head: Head,
     /// The fields that its answer gets, whichever it is.
-    pub(crate) headers: Vec<Header>,
+    pub(crate) headers: Headers,
     /// Bytes of its body that are being collected.
     pub(crate) collected: usize,
 }
 
 impl Default for Request {
     fn default() -> Request {
-        Request { head: Head::EMPTY, headers: Vec::new(), collected: 0 }
+        Request { head: Head::EMPTY, headers: Headers::default(), collected: 0 }
     }
 }
 

@@ -22,7 +22,7 @@ const RULES: [(&str, &[&str]); 19] = [
         &["error", "exchange", "limits", "moment", "out", "proto", "request", "seat", "server", "stream"],
     ),
     ("wait.rs", &["conn", "error", "moment"]),
-    ("exchange.rs", &["conn", "error", "proto", "server", "wait", "writer"]),
+    ("exchange.rs", &["conn", "error", "limits", "proto", "server", "wait", "writer"]),
     ("writer.rs", &["conn", "error", "proto", "server", "wait"]),
     ("ws", &["conn", "error", "exchange", "limits", "moment", "out", "proto", "seat", "server", "wait"]),
     ("serve.rs", &["conn", "error", "exchange", "limits", "moment", "seat", "server", "stream", "tcp"]),

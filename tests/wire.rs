@@ -218,7 +218,8 @@ fn upgrade(peer: &mut Peer<'_>, log: &mut Log, head: &Head) -> Result<(), Fault>
     let upgrade = Upgrade::of(head)?;
     let offers = offered(head).expect("tokens");
     let mut out = Vec::new();
-    let mut behind = peer.http.upgrade(&upgrade.accept, offers.first().copied(), None, &[], &mut out);
+    let mut behind =
+        peer.http.upgrade(&upgrade.accept, offers.first().copied(), None, &Default::default(), &mut out);
     behind.extend(peer.rest());
     log.line(&format!("upgrade {}", upgrade.accept));
     if !offers.is_empty() {

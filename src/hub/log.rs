@@ -1,6 +1,6 @@
 //! [`Log`]: all topics of a hub, what bounds them, and who waits for them. It is what the hub's lock guards.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::iter;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,7 +11,7 @@ use slab::Slab;
 use super::HubStats;
 use super::history::{Batch, History, Id};
 use super::message::{Message, Published};
-use super::reader::{Follow, Follows, Reader};
+use super::reader::{Follow, Reader};
 use super::waiting::Waiting;
 use crate::error::{Error, Result};
 use crate::limits::{BATCH, Limits};
@@ -130,10 +130,10 @@ impl Log {
         if self.limits.history == 0 {
             return Err(Error::Misuse("without a history nothing can be read"));
         }
-        if message.event.as_ref().is_some_and(|event| event.contains(['\r', '\n'])) {
+        if message.event.as_ref().is_some_and(|event| event.bytes().any(|b| matches!(b, b'\r' | b'\n'))) {
             return Err(Error::Misuse("an event name is not one line"));
         }
-        if message.size() > self.limits.largest_message() { Err(Error::TooLarge) } else { Ok(()) }
+        if message.written() > self.limits.largest_message() { Err(Error::TooLarge) } else { Ok(()) }
     }
 
     /// Where a topic is; it is made if it is not there.
@@ -253,9 +253,9 @@ impl Log {
         // Judged now: the log may pass a foreign cursor before the first read.
         let resets = if cursor > self.last { FOREIGN } else { self.resets };
         self.readers += 1;
-        let mut follows = Follows::default();
+        let mut follows = Vec::with_capacity(names.len());
         match self.follow_all(&mut follows, names, after) {
-            Ok(()) => Ok(Reader { cursor, resets, follows }),
+            Ok(()) => Ok(Reader { cursor, resets, follows: follows.into() }),
             Err(error) => {
                 self.unsubscribe(&follows);
                 Err(error)
@@ -263,13 +263,14 @@ impl Log {
         }
     }
 
-    fn follow_all(&mut self, follows: &mut Follows, names: &[&str], after: Option<Id>) -> Result<()> {
+    fn follow_all(&mut self, follows: &mut Vec<Follow>, names: &[&str], after: Option<Id>) -> Result<()> {
         // Those that are there come first: else room for a new one might be made of them.
-        let mut new = HashSet::new();
+        let mut new = Vec::new();
         for name in names {
             match self.names.get(*name) {
                 Some(key) => self.follow(follows, *key, after),
-                None => _ = new.insert(*name),
+                None if new.contains(name) => {}
+                None => new.push(*name),
             }
         }
         if !self.has_room(new.len()) {
@@ -282,7 +283,7 @@ impl Log {
         Ok(())
     }
 
-    fn follow(&mut self, follows: &mut Follows, key: usize, after: Option<Id>) {
+    fn follow(&mut self, follows: &mut Vec<Follow>, key: usize, after: Option<Id>) {
         if follows.iter().any(|follow| follow.topic() == key) {
             return;
         }

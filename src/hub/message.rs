@@ -55,10 +55,31 @@ impl Message {
     }
 
     /// Bytes of payload, topic, key and event name together.
-    pub(super) fn size(&self) -> usize {
-        let optional = |text: &Option<Box<str>>| text.as_ref().map_or(0, |text| text.len());
-        self.topic.len() + self.data.len() + optional(&self.key) + optional(&self.event)
+    fn size(&self) -> usize {
+        self.texts().map(str::len).sum()
     }
+
+    /// The same as it is written, in whichever frame takes the most: so many bytes a slow reader can keep.
+    pub(super) fn written(&self) -> usize {
+        self.texts().map(written).sum()
+    }
+
+    fn texts(&self) -> impl Iterator<Item = &str> {
+        [Some(&*self.topic), Some(&*self.data), self.key.as_deref(), self.event.as_deref()]
+            .into_iter()
+            .flatten()
+    }
+}
+
+/// What a text takes at most: JSON escapes some characters (RFC 8259, 7), and in an event stream each line begins anew.
+fn written(text: &str) -> usize {
+    let takes = |byte| match byte {
+        b'\n' | b'\r' => "\ndata: ".len(),
+        0..=0x1f => r"\u0000".len(),
+        b'"' | b'\\' => 2,
+        _ => 1,
+    };
+    text.bytes().map(takes).sum()
 }
 
 /// A message with its id, shared by all its readers together with what was made of it for them.
@@ -81,6 +102,8 @@ pub struct Published {
     message: Message,
     /// The bytes for each kind of transport, made when the first reader needs them.
     frames: [OnceLock<Box<[u8]>>; 3],
+    /// What it takes at most when it is written.
+    written: usize,
     charge: Charge,
 }
 
@@ -102,8 +125,9 @@ pub enum Frame {
 impl Published {
     /// A message that is about to be kept: charged to the ledger from now on.
     pub(super) fn new(id: Id, message: Message, ledger: &Arc<AtomicUsize>) -> Published {
-        let charge = Charge::new(cost(&message), ledger);
-        Published { id, message, frames: [const { OnceLock::new() }; 3], charge }
+        let charge = Charge::new(size_of::<Published>() + message.size(), ledger);
+        let written = size_of::<Published>() + message.written();
+        Published { id, message, frames: [const { OnceLock::new() }; 3], written, charge }
     }
 
     /// The id.
@@ -179,19 +203,15 @@ impl Published {
         })
     }
 
-    /// Bytes that it counts with, before frames are made of it.
+    /// Bytes that it counts with in a batch: it is kept as it is written.
     pub(super) fn cost(&self) -> usize {
-        cost(&self.message)
+        self.written
     }
 
     /// The message leaves the history: it counts no more, though a reader may still write it.
     pub(super) fn leave(&self) {
         self.charge.settle();
     }
-}
-
-fn cost(message: &Message) -> usize {
-    size_of::<Published>() + message.size()
 }
 
 /// What a message adds to the bytes of its hub.

@@ -38,23 +38,19 @@ impl Follow {
 }
 
 /// The topics that a reader follows. Mostly it is one, and a list of one costs 48 bytes beside itself.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) enum Follows {
-    #[default]
-    None,
     One(Follow),
-    #[allow(clippy::box_collection, reason = "a word, so that it takes no more than one topic does")]
-    Some(Box<Vec<Follow>>),
+    Some(Box<[Follow]>),
 }
 
-impl Follows {
-    pub(super) fn push(&mut self, follow: Follow) {
-        *self = match core::mem::take(self) {
-            Follows::None => Follows::One(follow),
-            Follows::One(first) => Follows::Some(Box::new(vec![first, follow])),
-            Follows::Some(mut list) => {
-                list.push(follow);
-                Follows::Some(list)
+impl From<Vec<Follow>> for Follows {
+    fn from(mut list: Vec<Follow>) -> Follows {
+        match (list.pop(), list.is_empty()) {
+            (Some(follow), true) => Follows::One(follow),
+            (last, _) => {
+                list.extend(last);
+                Follows::Some(list.into_boxed_slice())
             }
         }
     }
@@ -65,7 +61,6 @@ impl Deref for Follows {
 
     fn deref(&self) -> &[Follow] {
         match self {
-            Follows::None => &[],
             Follows::One(follow) => core::slice::from_ref(follow),
             Follows::Some(list) => list,
         }
@@ -75,7 +70,6 @@ impl Deref for Follows {
 impl DerefMut for Follows {
     fn deref_mut(&mut self) -> &mut [Follow] {
         match self {
-            Follows::None => &mut [],
             Follows::One(follow) => core::slice::from_mut(follow),
             Follows::Some(list) => list,
         }

@@ -1,34 +1,43 @@
-//! [`Class`]: which bytes the grammars allow, as tables: a target and its fields are looked up byte by byte.
+//! [`Class`]: which bytes the grammars allow, as a table: a target and its fields are looked up byte by byte.
 
-/// ASCII letters, digits, and some bytes more.
-pub(super) struct Class([bool; 256]);
+/// A bit of the table.
+#[derive(Clone, Copy)]
+pub(super) struct Class(u8);
 
 /// `tchar` (RFC 9110, 5.6.2).
-pub(super) static TOKEN: Class = Class::of(b"!#$%&'*+-.^_`|~");
+pub(super) const TOKEN: Class = Class(1);
 
 /// `unreserved / sub-delims` (RFC 3986, 2).
-pub(super) static REG_NAME: Class = Class::of(b"-._~!$&'()*+,;=");
+pub(super) const REG_NAME: Class = Class(2);
 
 /// `pchar`, `/` and `?` (RFC 3986, 3.3 and 3.4), but for what is percent-encoded.
-pub(super) static PATH_AND_QUERY: Class = Class::of(b"-._~!$&'()*+,;=:@/?");
+pub(super) const PATH_AND_QUERY: Class = Class(4);
+
+static TABLE: [u8; 256] = {
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < table.len() {
+        if (byte as u8).is_ascii_alphanumeric() {
+            table[byte] = TOKEN.0 | REG_NAME.0 | PATH_AND_QUERY.0;
+        }
+        byte += 1;
+    }
+    let table = with(table, b"!#$%&'*+-.^_`|~", TOKEN);
+    let table = with(table, b"-._~!$&'()*+,;=", REG_NAME);
+    with(table, b"-._~!$&'()*+,;=:@/?", PATH_AND_QUERY)
+};
+
+const fn with(mut table: [u8; 256], bytes: &[u8], class: Class) -> [u8; 256] {
+    let mut place = 0;
+    while place < bytes.len() {
+        table[bytes[place] as usize] |= class.0;
+        place += 1;
+    }
+    table
+}
 
 impl Class {
-    const fn of(more: &[u8]) -> Class {
-        let mut class = [false; 256];
-        let mut byte = 0;
-        while byte < class.len() {
-            class[byte] = (byte as u8).is_ascii_alphanumeric();
-            byte += 1;
-        }
-        let mut place = 0;
-        while place < more.len() {
-            class[more[place] as usize] = true;
-            place += 1;
-        }
-        Class(class)
-    }
-
-    pub(super) fn has(&self, byte: u8) -> bool {
-        self.0[usize::from(byte)]
+    pub(super) fn has(self, byte: u8) -> bool {
+        TABLE[usize::from(byte)] & self.0 != 0
     }
 }

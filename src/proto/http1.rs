@@ -25,9 +25,9 @@ use super::body::{Decoder, Framing, Piece};
 use super::head::{Head, Version};
 use super::input::Input;
 use super::response::{Coding, Persistence, Response, push_chunk};
-#[cfg(feature = "ws")]
-use super::response::{Header, push_field};
 use super::{Fault, Step};
+#[cfg(feature = "ws")]
+use super::{headers::Headers, response::push_field};
 use crate::error::Error;
 use crate::limits::{Limits, READ};
 
@@ -422,12 +422,13 @@ impl Http1 {
         accept: &str,
         protocol: Option<&str>,
         date: Option<&str>,
-        more: &[Header],
+        more: &Headers,
         out: &mut Vec<u8>,
     ) -> Vec<u8> {
+        let connection = more.connection("Upgrade");
         let fields = [
             ("Upgrade", Some("websocket")),
-            ("Connection", Some("Upgrade")),
+            ("Connection", Some(&connection)),
             ("Sec-WebSocket-Accept", Some(accept)),
             ("Sec-WebSocket-Protocol", protocol),
             ("Date", date),
@@ -436,7 +437,7 @@ impl Http1 {
         for (name, value) in fields {
             value.iter().for_each(|value| push_field(name, value, out));
         }
-        more.iter().for_each(|(name, value)| push_field(name, value, out));
+        out.extend_from_slice(more.lines().as_bytes());
         out.extend_from_slice(b"\r\n");
         self.input.drop_taken();
         let rest = self.input.edit(core::mem::take);

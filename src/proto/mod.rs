@@ -17,6 +17,7 @@ mod fields;
 #[cfg(feature = "ws")]
 pub mod frame;
 pub mod head;
+pub mod headers;
 pub mod http1;
 mod input;
 pub mod response;

@@ -3,8 +3,9 @@
 use core::fmt::Display;
 use std::borrow::Cow;
 
+use super::Fault;
 use super::head::Version;
-use super::{Fault, is_token, is_value_byte};
+use super::headers::Headers;
 use crate::decimal;
 use crate::error::{Error, Result};
 
@@ -26,14 +27,12 @@ use crate::error::{Error, Result};
 pub struct Response {
     /// 200 to 599.
     status: u16,
-    /// The fields in their order.
-    headers: Vec<Header>,
+    pub(crate) headers: Headers,
+    /// Why it can't be written: a field was added that is not legal.
+    misuse: Option<&'static str>,
     /// The body of a whole answer; a stream has none here.
     body: Cow<'static, [u8]>,
 }
-
-/// The name and the value of a field.
-pub(crate) type Header = (Cow<'static, str>, Cow<'static, str>);
 
 /// How the body of an answer is framed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +56,7 @@ impl Response {
     /// assert_eq!(tidings::Response::new(404).status(), 404);
     /// ```
     pub fn new(status: u16) -> Response {
-        Response { status, headers: Vec::new(), body: Cow::Borrowed(&[]) }
+        Response { status, headers: Headers::default(), misuse: None, body: Cow::Borrowed(&[]) }
     }
 
     /// A 200 with plain text.
@@ -146,14 +145,14 @@ impl Response {
         name: impl Into<Cow<'static, str>>,
         value: impl Into<Cow<'static, str>>,
     ) -> Response {
-        self.headers.push((name.into(), value.into()));
+        self.add(&name.into(), &value.into());
         self
     }
 
-    /// Adds fields that may be added.
-    pub(crate) fn with_headers(mut self, headers: &[Header]) -> Response {
-        self.headers.extend_from_slice(headers);
-        self
+    fn add(&mut self, name: &str, value: &str) {
+        if let Err(Error::Misuse(why)) = self.headers.add(name, value) {
+            self.misuse = Some(why);
+        }
     }
 
     /// Sets the body.
@@ -192,17 +191,13 @@ impl Response {
 
     /// Whether the answer itself asks for the connection to be closed.
     pub(super) fn asks_to_close(&self) -> bool {
-        self.connection().any(|value| value.split(',').any(|e| e.trim().eq_ignore_ascii_case("close")))
-    }
-
-    fn connection(&self) -> impl Iterator<Item = &str> {
-        self.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("connection")).map(|(_, v)| &**v)
+        self.headers.closes()
     }
 
     /// About how many bytes its head takes, so that it is written without growing the buffer step by step: what the
     /// status line, the date and the framing take, and the fields.
     pub(super) fn head_size(&self) -> usize {
-        160 + self.headers.iter().map(|(name, value)| name.len() + value.len() + 4).sum::<usize>()
+        160 + self.headers.lines().len()
     }
 
     /// Is it legal to write this?
@@ -210,7 +205,9 @@ impl Response {
         if !matches!(self.status, 200..=599) {
             return Err(Error::Misuse("a status must be 200 to 599"));
         }
-        self.headers.iter().try_for_each(check_header)?;
+        if let Some(why) = self.misuse {
+            return Err(Error::Misuse(why));
+        }
         if (!self.may_have_content() || self.status == 205) && !self.body.is_empty() {
             return Err(Error::Misuse("this status has no body"));
         }
@@ -231,14 +228,18 @@ impl Response {
         out.push(b' ');
         out.extend_from_slice(reason(self.status).as_bytes());
         out.extend_from_slice(b"\r\n");
-        for (name, value) in self.headers.iter().filter(|(name, _)| !name.eq_ignore_ascii_case("connection"))
-        {
-            push_field(name, value, out);
-        }
+        out.extend_from_slice(self.headers.lines().as_bytes());
         if let Some(date) = date {
             push_field("Date", date, out);
         }
-        self.write_connection(end, out);
+        let connection = self.headers.connection(match end {
+            Persistence::Default => "",
+            Persistence::KeepAlive => "keep-alive",
+            Persistence::Close => "close",
+        });
+        if !connection.is_empty() {
+            push_field("Connection", &connection, out);
+        }
         match coding {
             Coding::Length(length) => {
                 out.extend_from_slice(b"Content-Length: ");
@@ -250,35 +251,6 @@ impl Response {
         }
         out.extend_from_slice(b"\r\n");
         Ok(())
-    }
-
-    /// Writes one `Connection`: what the answer has itself and what the connection adds.
-    fn write_connection(&self, end: Persistence, out: &mut Vec<u8>) {
-        let own = self.connection().filter(|_| !self.asks_to_close());
-        let added = match end {
-            Persistence::Default => None,
-            Persistence::KeepAlive => Some("keep-alive"),
-            Persistence::Close => Some("close"),
-        };
-        let mut options = own.chain(added).peekable();
-        let any = options.peek().is_some();
-        out.extend_from_slice(if any { b"Connection: " } else { b"" });
-        while let Some(option) = options.next() {
-            out.extend_from_slice(option.as_bytes());
-            out.extend_from_slice(if options.peek().is_some() { b", " } else { b"\r\n" });
-        }
-    }
-}
-
-/// Is it legal to add this field to an answer?
-pub(crate) fn check_header((name, value): &Header) -> Result<()> {
-    if !is_token(name.as_bytes()) || !value.bytes().all(is_value_byte) {
-        return Err(Error::Misuse("a header field is not legal"));
-    }
-    let ours = ["content-length", "transfer-encoding", "date"];
-    match ours.iter().any(|own| name.eq_ignore_ascii_case(own)) {
-        true => Err(Error::Misuse("Content-Length, Transfer-Encoding and Date are not yours to set")),
-        false => Ok(()),
     }
 }
 
@@ -401,11 +373,17 @@ pub(crate) fn imf_date(seconds: u64) -> Option<String> {
         return None;
     }
     let (days, time) = (seconds / 86_400, seconds % 86_400);
-    let weekday = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"][(days % 7) as usize];
     let (year, month, day) = civil(days);
-    let months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-    let (hour, minute, second) = (time / 3600, time / 60 % 60, time % 60);
-    Some(format!("{weekday}, {day:02} {} {year} {hour:02}:{minute:02}:{second:02} GMT", months[month]))
+    let mut date = *b"Thu, 00 Jan 0000 00:00:00 GMT";
+    date[..3].copy_from_slice(&b"ThuFriSatSunMonTueWed"[(days % 7) as usize * 3..][..3]);
+    date[8..11].copy_from_slice(&b"JanFebMarAprMayJunJulAugSepOctNovDec"[month * 3..][..3]);
+    let numbers =
+        [(day, 5..7), (year, 12..16), (time / 3600, 17..19), (time / 60 % 60, 20..22), (time % 60, 23..25)];
+    for (number, place) in numbers {
+        // What it leaves of its place are zeros.
+        decimal::put(number, &mut date[place]);
+    }
+    String::from_utf8(date.to_vec()).ok()
 }
 
 /// Year, month from 0 and day of the month, from days since 1970 (Howard Hinnant's `civil_from_days`).

@@ -64,7 +64,7 @@ pub(super) fn is_authority(bytes: &[u8], all: bool) -> bool {
     if host.is_empty() && (all || !port.is_empty()) {
         return false;
     }
-    is_encoded(host, all || !port.is_empty(), &REG_NAME) && is_port(port)
+    is_encoded(host, all || !port.is_empty(), REG_NAME) && is_port(port)
 }
 
 fn is_ip_literal(bytes: &[u8], all: bool) -> bool {
@@ -99,11 +99,11 @@ fn fits_port(digits: &[u8]) -> bool {
 }
 
 fn is_path_and_query(bytes: &[u8], all: bool) -> bool {
-    is_encoded(bytes, all, &PATH_AND_QUERY)
+    is_encoded(bytes, all, PATH_AND_QUERY)
 }
 
 /// Is every byte legal, or part of a `%XX`?
-fn is_encoded(bytes: &[u8], all: bool, legal: &Class) -> bool {
+fn is_encoded(bytes: &[u8], all: bool, legal: Class) -> bool {
     let mut rest = bytes;
     while let Some((&byte, tail)) = rest.split_first() {
         rest = tail;

@@ -39,8 +39,8 @@ fn poll_cursor(head: &Head, hub: &Hub) -> Result<(Option<Id>, bool)> {
     }
     let mut newest = None;
     for tag in values(head, "if-none-match").flat_map(tags) {
-        // `*` is whatever there is now; a tag that is no id is from elsewhere, so its reader has a gap.
-        let id = if tag == "*" { hub.last() } else { tag.parse().unwrap_or(Id::MAX) };
+        // `*` is whatever there is now.
+        let id = if tag == b"*" { hub.last() } else { cursor(tag) };
         newest = newest.max(Some(id));
     }
     Ok((newest, newest.is_some()))
@@ -52,33 +52,44 @@ fn values<'a>(head: &'a Head, name: &'static str) -> impl Iterator<Item = &'a [u
 }
 
 /// The opaque parts of a list of entity tags, weak or not (RFC 9110, 13.1.2).
-fn tags(value: &[u8]) -> impl Iterator<Item = &str> {
-    let value = core::str::from_utf8(value).unwrap_or("?");
-    value.split(',').map(|tag| {
-        let tag = tag.trim();
-        tag.strip_prefix("W/").unwrap_or(tag).trim_matches('"')
+fn tags(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|b| *b == b',').map(|tag| {
+        let tag = tag.trim_ascii();
+        let tag = tag.strip_prefix(b"W/").unwrap_or(tag);
+        tag.strip_prefix(b"\"").and_then(|tag| tag.strip_suffix(b"\"")).unwrap_or(tag)
     })
 }
 
-/// The cursor of an event stream. One that can't be read is from elsewhere, so a gap: to a 400 an EventSource
-/// would never come back.
+/// The cursor that these bytes are. One that can't be read is from elsewhere, so a gap.
+fn cursor(text: &[u8]) -> Id {
+    core::str::from_utf8(text).ok().and_then(|text| text.parse().ok()).unwrap_or(Id::MAX)
+}
+
+/// The cursor of an event stream: a 400 for one that can't be read would keep an EventSource away for ever.
 fn stream_cursor(head: &Head) -> Option<Id> {
     // The field is empty for a client that has no id, and then the query may know one.
-    let field = values(head, "last-event-id").map(String::from_utf8_lossy);
-    let query = ["last_event_id", "lastEventId", "after"].into_iter().flat_map(|name| head.queries(name));
-    let cursor = field.chain(query).find(|text| !text.is_empty())?;
-    Some(cursor.parse().unwrap_or(Id::MAX))
+    if let Some(value) = values(head, "last-event-id").find(|value| !value.is_empty()) {
+        return Some(cursor(value));
+    }
+    let query = |name: &&str| head.query(name).filter(|text| !text.is_empty());
+    let text = ["last_event_id", "lastEventId", "after"].iter().find_map(query)?;
+    Some(cursor(text.as_bytes()))
 }
 
 /// The JSON object of a message: `{"id":ID,"topic":TOPIC,"data":TEXT}`, with `event` and `key` if it has them.
 fn message_json(message: &Published) -> Vec<u8> {
     let mut json = Vec::with_capacity(64 + message.data().len());
-    json.extend_from_slice(format!("{{\"id\":\"{}\",\"topic\":", message.id()).as_bytes());
-    push_json(message.topic(), &mut json);
-    for (name, value) in [("event", message.event()), ("key", message.key()), ("data", Some(message.data()))]
-    {
+    let id = message.id().to_string();
+    let members = [
+        ("{\"id\":", Some(&*id)),
+        (",\"topic\":", Some(message.topic())),
+        (",\"event\":", message.event()),
+        (",\"key\":", message.key()),
+        (",\"data\":", Some(message.data())),
+    ];
+    for (name, value) in members {
         if let Some(value) = value {
-            json.extend_from_slice(format!(",\"{name}\":").as_bytes());
+            json.extend_from_slice(name.as_bytes());
             push_json(value, &mut json);
         }
     }

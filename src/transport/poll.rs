@@ -74,31 +74,30 @@ pub(super) async fn answer(
     ex: Exchange<'_>,
     hub: &Hub,
     mut news: Subscription,
-    mut batch: Batch,
+    batch: Batch,
     reason: Option<&'static str>,
 ) -> Result<()> {
-    let mut more = news.try_next();
-    if more.is_none() {
+    let last = hub.last();
+    if batch.next >= last {
         let tag = tag(batch.next);
         let body = whole(&batch.messages, &tag, batch.gap);
+        // What is copied is not to be kept beside it while the peer reads.
+        drop(batch);
         return ex.reply(json(head(tag, reason), body)).await;
     }
     // The cursor goes out first: all up to here, or a gap.
-    let (last, mut body, mut gap) = (hub.last(), START.to_vec(), batch.gap);
-    let tag = tag(last);
+    let (tag, mut body, mut any, mut gap) = (tag(last), START.to_vec(), false, false);
     let mut stream = ex.stream(json(head(tag.clone(), reason), Vec::new())).await?;
-    let mut any = false;
-    loop {
+    let mut more = Some(batch);
+    while let Some(mut batch) = more {
+        gap |= batch.gap;
         batch.messages.retain(|message| message.id() <= last);
         push_messages(&batch.messages, &mut any, &mut body);
+        let next = batch.next;
+        drop(batch);
         stream.write(&body).await?;
         body.clear();
-        match more.filter(|_| batch.next < last) {
-            Some(next) => batch = next,
-            None => break,
-        }
-        gap |= batch.gap;
-        more = news.try_next();
+        more = if next < last { news.try_next() } else { None };
     }
     push_end(&tag, gap, &mut body);
     stream.write(&body).await?;

@@ -147,6 +147,8 @@ impl Feed<'_> {
     async fn tell_all(mut self) -> Result<()> {
         while let Some(batch) = self.news.try_next() {
             self.push_batch(&batch)?;
+            // What is written is not to be kept beside it while the peer reads.
+            drop(batch);
             self.stream.flush().await?;
         }
         last_word(self.stream, "full").await

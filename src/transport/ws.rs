@@ -84,8 +84,10 @@ impl Feed<'_> {
 
     fn frames(&mut self, mut batch: Batch) -> Frames {
         self.told = batch.next;
-        if let (1, false) = (batch.messages.len(), batch.gap) {
-            return batch.messages.pop().map_or_else(Frames::default, Frames::Shared);
+        if let ([message], false) = (&*batch.messages, batch.gap) {
+            if frame(message).len() <= SHARED {
+                return batch.messages.pop().map_or_else(Frames::default, Frames::Shared);
+            }
         }
         let mut frames = Vec::new();
         push_batch(&batch, &mut frames);
@@ -102,6 +104,10 @@ impl Feed<'_> {
         Frames::Own(cursor_frame(cursor))
     }
 }
+
+/// The largest frame that is written from where it is, in bytes: meanwhile the message is kept with all that was made
+/// of it, so that of a large one a copy of the frame takes less.
+const SHARED: usize = 2 * 1024;
 
 /// What is to be written.
 enum Frames {

@@ -136,7 +136,7 @@ fn accepts(head: &Head, lines: &naive::Head<'_>, accept: &str, behind: &[u8]) {
     http.receive(&[&minimal(lines)[..], behind].concat());
     assert!(matches!(http.head(&Limits::DEFAULT), Ok(Turn::Head(_))));
     let protocol = offered(head).expect("tokens").first().copied();
-    assert_eq!(http.upgrade(accept, protocol, None, &[], &mut out), behind);
+    assert_eq!(http.upgrade(accept, protocol, None, &Default::default(), &mut out), behind);
     let answer = naive::answer(&out, false).expect("all of it");
     assert_eq!((answer.status, answer.used), (101, out.len()));
     assert!(answer.has_option("upgrade"));
