@@ -209,9 +209,9 @@ impl Conn {
 
     /// What a connection does between two requests.
     fn await_head(&self) -> Life {
-        match self.http.buffered() {
-            0 => Life::Idle(self.seat.deadline(self.limits().idle)),
-            _ => Life::Head(self.seat.deadline(self.limits().head_time)),
+        match self.http.is_between() {
+            true => Life::Idle(self.seat.deadline(self.limits().idle)),
+            false => Life::Head(self.seat.deadline(self.limits().head_time)),
         }
     }
 
@@ -220,6 +220,7 @@ impl Conn {
         self.life = match (read, self.life) {
             (Read::Due, _) => return Ok(true),
             (Read::Failed(error), _) => return Err(self.broken(error)),
+            (Read::Some, life @ Life::Idle(_)) if self.http.is_between() => life,
             (Read::Some, Life::Idle(_)) => Life::Head(self.seat.deadline(self.limits().head_time)),
             (Read::Some, Life::Fresh(by)) => Life::Head(by),
             (Read::Some, life) => life,

@@ -242,6 +242,31 @@ fn deadlines_hold_per_phase() {
 }
 
 #[test]
+fn an_empty_line_behind_a_body_begins_no_request() {
+    let mut limits = Limits::DEFAULT;
+    (limits.head_time, limits.idle) = (SHORT, SHORT * 3);
+    World::run(limits, async |world| {
+        let post = "POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\nx";
+        for line in ["\r", "\r\n"] {
+            let mut client = world.client();
+            client.send(post).await;
+            assert_eq!(client.answer().await.body, "x");
+            client.send(line).await;
+            // Closed in silence when it was idle for long enough, and not told that a head took too long.
+            assert_eq!(client.rest().await, "", "{line:?}");
+            let mut client = world.client();
+            client.send(format!("{post}{line}")).await;
+            assert_eq!((client.answer().await.body, client.rest().await), ("x".to_owned(), String::new()));
+        }
+        // One that goes on is a request.
+        let mut client = world.client();
+        client.send(format!("{post}\r\nG")).await;
+        assert_eq!(client.answer().await.body, "x");
+        assert!(client.rest().await.starts_with("HTTP/1.1 408 "));
+    });
+}
+
+#[test]
 fn a_byte_now_and_then_does_not_hold_a_head_open() {
     let mut limits = Limits::DEFAULT;
     limits.head_time = SHORT;

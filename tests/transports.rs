@@ -2,11 +2,15 @@
 
 mod common;
 
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use common::World;
 use common::client::{ALL, Client, Reader, Tiding, Transport};
 use common::pipe::End;
+use smol::io::{AsyncRead, AsyncWrite};
 use tidings::{Hub, Id, Limits, Message};
 
 fn limits() -> Limits {
@@ -580,6 +584,68 @@ fn a_long_history_comes_whole_though_in_pieces() {
         for id in ids {
             assert_eq!(reader.message().await, message(id, &data));
         }
+    });
+}
+
+/// A stream that keeps what is written until it is flushed, and takes its time to close, as one with TLS does.
+struct Buffered {
+    end: End,
+    kept: Vec<u8>,
+    closing: bool,
+}
+
+impl AsyncRead for Buffered {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.end).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Buffered {
+    fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.kept.extend_from_slice(bytes);
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.kept.is_empty() {
+            let Buffered { end, kept, .. } = &mut *self;
+            let written = std::task::ready!(Pin::new(end).poll_write(cx, kept))?;
+            kept.drain(..written);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        std::task::ready!(self.as_mut().poll_flush(cx))?;
+        if !std::mem::replace(&mut self.closing, true) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Pin::new(&mut self.end).poll_close(cx)
+    }
+}
+
+#[test]
+fn a_stream_that_has_to_be_flushed_is() {
+    through_all(&limits(), async |world, transport| {
+        let (client, end) = common::pipe::pipe();
+        world.serve(Buffered { end, kept: Vec::new(), closing: false });
+        let mut reader = Reader::open(client, transport, None).await;
+        reader.next().await;
+        let id = world.publish("a");
+        assert_eq!(reader.message().await, message(id, "a"));
+        world.hub.close();
+        if transport != Transport::Poll {
+            assert_eq!(reader.message().await, Tiding::End("closed".to_owned()));
+        }
+    });
+    World::run(limits(), async |world| {
+        let (client, end) = common::pipe::pipe();
+        world.serve(Buffered { end, kept: Vec::new(), closing: false });
+        let mut client = Client::new(client);
+        // The last answer, whose end closes the stream.
+        assert_eq!(client.get("/error", "").await.status, 500);
+        assert_eq!(client.rest().await, "");
     });
 }
 

@@ -43,7 +43,8 @@ impl Message {
         self
     }
 
-    /// Sets the event name, one line: an EventSource dispatches the message by it.
+    /// Sets the event name, one line: an EventSource dispatches the message by it. By `gap` it is told of a gap, so
+    /// that a message has better another name.
     ///
     /// # Examples
     ///

@@ -134,6 +134,12 @@ impl Http1 {
         self.ended
     }
 
+    /// Whether no byte of the next request has come. An empty line in front of it is none (RFC 9112, 2.2): some
+    /// clients send one behind a body.
+    pub fn is_between(&self) -> bool {
+        matches!(self.input.bytes(), b"" | b"\r" | b"\r\n")
+    }
+
     /// How many bytes are received and not yet used.
     pub fn buffered(&self) -> usize {
         self.input.len()
@@ -175,7 +181,7 @@ impl Http1 {
                 Ok(Turn::Head(head))
             }
             Step::NeedMore if !self.ended => Ok(Turn::NeedMore),
-            Step::NeedMore if matches!(self.input.bytes(), b"" | b"\r" | b"\r\n") => Ok(Turn::End),
+            Step::NeedMore if self.is_between() => Ok(Turn::End),
             Step::NeedMore => Err(Fault::Incomplete),
         }
     }

@@ -8,7 +8,8 @@ use crate::{Batch, Exchange, Frame, Hub, Id, Published, Response, Result, Subscr
 
 /// Answers at once with what is kept behind the request's cursor, as
 /// `{"messages":[{"id","topic","data"}],"next":ID,"gap":bool}` with `ETag: "ID"`; without a cursor with all that
-/// is kept. Nothing new is 304 if the cursor came by `If-None-Match`, else 200 with no messages.
+/// is kept. A message has an `event` and a `key` if it was published with them. Nothing new is 304 if the cursor came
+/// by `If-None-Match`, else 200 with no messages.
 ///
 /// # Errors
 ///
