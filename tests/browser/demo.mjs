@@ -9,8 +9,9 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { readFileSync, readdirSync, statSync } from "node:fs";
+import net from "node:net";
 import { fileURLToPath } from "node:url";
-import { DOWN, PATIENCE, check, end, example, report, request, startBrowser, startProgram, startProxy, until } from "./harness.mjs";
+import { DOWN, PATIENCE, check, end, example, follows, report, request, startBrowser, startProgram, startProxy, until } from "./harness.mjs";
 
 const PANES = ["Short poll", "Long poll", "Server-Sent Events", "WebSocket"];
 const CHINESE_PANES = ["短轮询", "长轮询", "Server-Sent Events", "WebSocket"];
@@ -59,9 +60,26 @@ const agree = page => until(async () => {
 });
 
 /** The texts that are wider than their place. */
-const clipped = page => page.locator("h1, h2, p, dt, dd, button, legend, figcaption, .choices span").evaluateAll(all =>
+const clipped = page => page.locator("h1, h2, p, dt, dd, button, legend, figcaption, .state, .choices span").evaluateAll(all =>
   all.filter(one => one.scrollWidth > one.clientWidth + 1 || one.getBoundingClientRect().right > innerWidth)
     .map(one => one.textContent));
+
+/** Nothing is wider than its place at any width, whatever state the panes are in. */
+async function fits(page) {
+  for (const width of [320, 375, 390, 800, 1024, 1280, 1400]) {
+    await page.setViewportSize({ width, height: 800 });
+    for (const why of [undefined, "shutdown", "503"]) {
+      const texts = await page.evaluate(why => panes.map(pane => {
+        const before = pane.find(".state").textContent;
+        pane.find(".state").textContent = why ? say("{state}: {why}", { state: say("reconnecting"), why: say(why) }) : say("reconnecting");
+        return before;
+      }), why);
+      assert(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), `${width} wide`);
+      assert.deepEqual(await clipped(page), [], `${width} wide`);
+      await page.evaluate(texts => panes.forEach((pane, n) => (pane.find(".state").textContent = texts[n])), texts);
+    }
+  }
+}
 
 const stats = async port => JSON.parse((await request(port, "GET", "/stats")).text);
 
@@ -246,15 +264,22 @@ await check("it fits a phone, and follows light and dark", async () => {
   const colours = [];
   for (const colorScheme of ["light", "dark"]) {
     await page.emulateMedia({ colorScheme });
-    for (const width of [320, 390, 800, 1400]) {
-      await page.setViewportSize({ width, height: 800 });
-      assert(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), `${width} wide`);
-      assert.deepEqual(await clipped(page), [], `${width} wide`);
-    }
+    await fits(page);
     colours.push(await page.evaluate(() => getComputedStyle(document.body).backgroundColor));
   }
   assert.notEqual(colours[0], colours[1]);
   await page.emulateMedia({ colorScheme: null });
+});
+
+await check("the newest line stays in sight when a phone is turned, unless the reader has scrolled away", async () => {
+  const list = pane(page, "WebSocket").locator("ol");
+  await follows(page, list, async () => {
+    lines.push(`line ${lines.length}`);
+    await publish(port, lines.at(-1));
+    await list.locator("li").last().filter({ hasText: lines.at(-1) }).waitFor();
+  });
+  await page.setViewportSize({ width: 1280, height: 800 });
+  await shows(page, lines);
 });
 
 await check("a pane keeps 200 lines at most", async () => {
@@ -355,7 +380,9 @@ await check("of ten tabs the one that is looked at has the connections", async (
       await until(async () => assert.deepEqual(new Set(await states(other)), new Set(["paused"])));
       assert.equal(await other.evaluate(() => document.visibilityState), "hidden");
     }
-    await publish(port, "to whoever looks");
+    // From the last tab, which may be one that nobody looks at.
+    const status = await tabs[9].evaluate(async () => (await fetch("/publish", { method: "POST", body: "to whoever looks" })).status);
+    assert.equal(status, 200);
     lines.push("to whoever looks");
     await shows(at, lines);
   }
@@ -571,8 +598,20 @@ await check("the server's figures are those of the server", async () => {
     assert.match(await of("held"), /^1 long poll · 1 SSE · 1 WebSocket · \d idle$/);
     assert.deepEqual([server.wait.open, server.sse.open, server.ws.open], [1, 1, 1]);
     assert.match(await of("memory"), /^[\d.]+ MiB$/);
-    assert.match(await of("each"), /^[\d.]+ [KM]iB$/);
+    assert.deepEqual([await of("each"), await of("divided")], ["–", "from 100 connections on"]);
   });
+});
+
+await check("the memory per connection is shown once it says something of connections", async () => {
+  const of = name => page.locator(`#server [data-of=${name}]`).textContent();
+  const crowd = Array.from({ length: 110 }, () => net.connect(demo.port, "127.0.0.1"));
+  for (const one of crowd) one.on("error", () => {}).write("GET /wait HTTP/1.1\r\nHost: h\r\n\r\n");
+  await until(async () => assert(Number(await of("connections")) > 110));
+  await until(async () => assert.match(await of("each"), /^[\d.]+ KiB$/));
+  assert(parseFloat(await of("each")) < 20, await of("each"));
+  assert.match(await of("divided"), /^all of that growth/);
+  for (const one of crowd) one.destroy();
+  await until(async () => assert.equal(await of("each"), "–"));
 });
 
 await check("five charts are drawn, anew once a second, and in words as well", async () => {
@@ -712,13 +751,7 @@ await check("the Chinese page says nothing in English, whatever happens", async 
   browser.tolerated = null;
 });
 
-await check("the Chinese page fits a phone as well", async () => {
-  for (const width of [320, 390, 800, 1400]) {
-    await page.setViewportSize({ width, height: 800 });
-    assert(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), `${width} wide`);
-    assert.deepEqual(await clipped(page), [], `${width} wide`);
-  }
-});
+await check("the Chinese page fits a phone as well", () => fits(page));
 
 await check("what the scripts say has a translation, and no translation is left over", async () => {
   const folder = `${ROOT}examples/pages/demo/`;

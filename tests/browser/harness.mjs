@@ -186,5 +186,39 @@ export async function startBrowser(...flags) {
   return watched;
 }
 
+/** The newest line of a list stays in sight, a turned phone or not, until the reader scrolls away from it. `say` has one
+    more line come, and waits for it. */
+export async function follows(page, list, say) {
+  const distance = () => list.evaluate(list => list.scrollHeight - list.scrollTop - list.clientHeight);
+  const inSight = what => until(async () => assert(await distance() < 2, `${what}: ${await distance()} px below`));
+  const [wide, high] = [{ width: 812, height: 375 }, { width: 375, height: 812 }];
+  const turn = async size => {
+    await page.setViewportSize(size);
+    await until(async () => assert.equal(await page.evaluate(() => innerHeight), size.height));
+  };
+  await turn(high);
+  while (await list.evaluate(list => list.scrollHeight < 1.5 * list.clientHeight)) await say();
+  for (const size of [wide, high, wide, { width: 1400, height: 900 }, high, wide]) {
+    await turn(size);
+    await inSight("turned");
+    await say();
+    await inSight("a line after it");
+  }
+  // Who reads what was before stays there.
+  const ended = list.evaluate(list => new Promise(done => list.addEventListener("scrollend", done, { once: true })));
+  await list.hover();
+  await page.mouse.wheel(0, -100_000);
+  await ended;
+  for (const size of [high, wide]) {
+    await turn(size);
+    await say();
+  }
+  assert(await distance() > 40, "it went to the end by itself");
+  await list.evaluate(list => list.scrollTo(0, list.scrollHeight));
+  await inSight("back at the end");
+  await say();
+  await inSight("and on");
+}
+
 /** What the console says of a server that is not there. */
 export const DOWN = /net::ERR_(CONNECTION_(REFUSED|RESET|CLOSED)|EMPTY_RESPONSE|INCOMPLETE_CHUNKED_ENCODING|SOCKET_NOT_CONNECTED)|WebSocket connection to .* failed/;

@@ -30,6 +30,7 @@ function redraw() {
 // What the server says of itself.
 
 let kept = 128; // messages of history
+const MANY = 100; // connections: with fewer, most of the memory's growth is not theirs
 
 function showServer({ connections, requests, wait, sse, ws, messages, bytes, gaps, resident }) {
   const root = byId("server"), [now, before] = resident;
@@ -44,7 +45,9 @@ function showServer({ connections, requests, wait, sse, ws, messages, bytes, gap
   const growth = now && before ? Math.max(0, now - before) : null;
   show(root, "memory", now ? sayKib(now) : "–");
   show(root, "growth", growth === null ? "" : say("{growth} more than at its start", { growth: sayKib(growth) }));
-  show(root, "each", growth === null ? "–" : sayKib(growth / Math.max(1, connections)));
+  const many = connections >= MANY;
+  show(root, "each", growth === null || !many ? "–" : sayKib(growth / connections));
+  show(root, "divided", many ? say("all of that growth, divided by the connections") : say("from {count} connections on", { count: MANY }));
 }
 
 /** Asks the server for its figures, and when what came was published. */

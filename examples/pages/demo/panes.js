@@ -28,6 +28,8 @@ class Pane {
   connection = null;     // what else is to be closed
   figures = new Figures();
   states = [];           // { at, name }: the last minute, and what was before it
+  following = true;      // whether the newest line is kept in sight: until the reader scrolls away from it
+  size = "";             // of the list, when the newest line was last brought into sight for that
   scrolling = null;      // the frame in which the newest line comes into sight
 
   constructor(key, name, about) {
@@ -42,6 +44,13 @@ class Pane {
     this.root.dataset.transport = key;
     for (const element of [this.root, this.list]) element.setAttribute("aria-labelledby", this.find("h2").id);
     byId("panes").append(this.root);
+    // With a line to come, `follow` has looked.
+    this.list.addEventListener("scroll", () => { if (!this.scrolling) this.look(); });
+    new ResizeObserver(() => {
+      this.look();
+      this.size = this.sizeNow();
+      this.toEnd();
+    }).observe(this.list);
   }
 
   find(selector) { return this.root.querySelector(selector); }
@@ -116,11 +125,24 @@ class Pane {
   /** Keeps the newest line in sight, if it is. Once per frame: in a burst, measuring at each line would take
       longer than the messages do. */
   follow() {
-    const list = this.list, atEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 40;
+    this.look();
     return requestAnimationFrame(() => {
       this.scrolling = null;
-      if (atEnd) list.scrollTop = list.scrollHeight;
+      this.toEnd();
     });
+  }
+
+  /** Whether the newest line is in sight. A turned phone gives the list another size: it may scroll by itself then,
+      which is not the reader's doing. */
+  look() {
+    const list = this.list, atEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 40;
+    this.following = atEnd || (this.following && this.sizeNow() !== this.size);
+  }
+
+  sizeNow() { return `${this.list.clientWidth} ${this.list.clientHeight}`; }
+
+  toEnd() {
+    if (this.following) this.list.scrollTop = this.list.scrollHeight;
   }
 
   /** How long to wait before the next try: longer each time, and another time for each client. */

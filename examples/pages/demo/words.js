@@ -98,6 +98,7 @@ const CHINESE = {
   "{growth} more than at its start": "比启动时多 {growth}",
   "Memory per connection": "每个连接的内存",
   "all of that growth, divided by the connections": "上述增量除以连接数",
+  "from {count} connections on": "连接达到 {count} 个才显示",
 
   "How this is measured": "这些数字是怎么量的",
   "All figures of a pane are of the last minute. Latency is the time from when the server took the message to when this page's script had it. The server says when that was, and its clock is compared with this page's once a second.":
@@ -105,10 +106,12 @@ const CHINESE = {
   "At this moment the clocks are known to agree to {error}.": "此刻两个时钟的误差不超过 {error}。",
   "Bytes are those of HTTP, without TCP and below. The bodies are counted. Heads of requests are computed from what the server got from this browser. What a script is not shown of an event stream or a WebSocket (≈) is computed as well: its head and its framing, but not its heartbeats, some bytes every 15 seconds.":
     "字节只算 HTTP，不含 TCP 及以下各层。正文是数出来的；请求头按服务器从本浏览器收到的大小推算。事件流和 WebSocket 中脚本看不到的部分（≈）也是推算的：响应头和分帧；心跳不计，每 15 秒只有几个字节。",
-  "The server's memory is that of the whole process. With few connections most of its growth is not theirs.":
-    "服务器的内存是整个进程的内存。连接很少时，增量大多不是连接占用的。",
+  "The server's memory is that of the whole process. With few connections most of its growth is not theirs, so there is a figure per connection from 100 on.":
+    "服务器的内存是整个进程的内存。连接很少时，增量大多不是连接占用的，所以连接达到 100 个才显示每个连接的数字。",
   "A browser opens at most six HTTP/1.1 connections to one host. So a tab that is not looked at closes its connections, and goes on from its last ids when you come back to it.":
     "浏览器对同一主机最多打开六个 HTTP/1.1 连接。所以没人看的标签页会关闭自己的连接，等你回来再从最后的编号继续。",
+  "Windows side by side are all looked at: each holds two connections, one for its event stream and one for its long poll, so three of them hold all six, and what else they ask has to wait.":
+    "并排打开的窗口都算有人看：每个窗口占用两个连接，一个给事件流，一个给长轮询；三个窗口就占满六个，其余请求只能等待。",
 };
 
 const wanted = new URLSearchParams(location.search).get("lang") ?? navigator.language;
