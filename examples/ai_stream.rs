@@ -13,17 +13,21 @@
 //! `/chat` takes `{"content":…}` and streams plain text, ten smaller pieces in the time of one. When the client aborts
 //! its `fetch`, the server stops as well and logs a line. Pages of other origins may ask both (CORS).
 
-use std::fmt::Display;
+use std::env;
 use std::future::pending;
 use std::io::{self, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::process::ExitCode;
+use std::net::TcpListener;
+use std::process::exit;
 use std::time::Duration;
 
 use serde_json::Value;
 use smol::Async;
 use tidings::{Error, Event, Exchange, Limits, Response, Server, Wait};
 
+const USAGE: &str = "usage: [PORT=N] ai_stream [--port N] [--every SECONDS]\n\
+    N is 0 to 65535, 0 for any port that is free";
+/// What pages from elsewhere may send.
+const FIELDS: &str = "Content-Type, Cache-Control, If-None-Match, Last-Event-ID";
 const PAGE: &str = include_str!("pages/ai_stream.html");
 const ANSWER: &str = include_str!("pages/ai_stream.md");
 /// Characters of a piece from `/sse`, and of one from `/chat`.
@@ -39,20 +43,20 @@ fn pieces(mut text: &str, length: usize) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Lets pages from anywhere read the answer, and proxies pass it on as it comes.
-fn open(answer: Response) -> Response {
-    let answer = answer.header("Access-Control-Allow-Origin", "*").header("X-Accel-Buffering", "no");
-    answer.header("Cache-Control", "no-store, no-transform")
+/// The head of a stream, which proxies pass on as it comes.
+fn head(kind: &'static str) -> Response {
+    let head = Response::new(200).header("Content-Type", kind).header("X-Accel-Buffering", "no");
+    head.header("Cache-Control", "no-store, no-transform")
 }
 
 async fn sse(mut ex: Exchange<'_>, every: Duration) -> tidings::Result<()> {
     // An id that is not ours is as good as none.
     let has: usize = ex.head().header("last-event-id").and_then(|id| id.parse().ok()).unwrap_or(0);
     if has >= pieces(ANSWER, PIECE.0).count() {
-        return ex.reply(open(Response::new(204))).await;
+        return ex.reply(Response::new(204)).await;
     }
     let (held, retry) = (ex.method() != "HEAD" && ex.hold(), ex.server().draw_retry());
-    let mut stream = ex.stream(open(Response::new(200)).header("Content-Type", "text/event-stream")).await?;
+    let mut stream = ex.stream(head("text/event-stream")).await?;
     stream.event(&Event::new().retry(retry.as_millis() as u64)).await?;
     if !held {
         // Where too many are held: after a 503 an EventSource would never come back, so it does after `retry:`.
@@ -82,85 +86,79 @@ fn question(body: &[u8]) -> Result<String, String> {
 async fn chat(mut ex: Exchange<'_>, every: Duration) -> tidings::Result<()> {
     let text = match question(&ex.body().await?) {
         Ok(question) => format!("You ask: {question}\n\n{ANSWER}"),
-        Err(what) => return ex.reply(open(Response::text(what).with_status(400))).await,
+        Err(what) => return ex.reply(Response::text(what).with_status(400)).await,
     };
     if !ex.hold() {
         return Err(Error::Full);
     }
-    let kind = "text/plain; charset=utf-8";
-    let mut stream = ex.stream(open(Response::new(200)).header("Content-Type", kind)).await?;
+    let mut stream = ex.stream(head("text/plain; charset=utf-8")).await?;
     for (n, piece) in (1..).zip(pieces(&text, PIECE.1)) {
         // A client that has gone is noticed while we wait, or by a write that fails.
         let written = stream.write(piece.as_bytes()).await;
         if written.is_err() || stream.wait(pending::<()>(), every).await? != Wait::Elapsed {
-            log(format_args!(
-                "/chat: the client left after {n} of {} pieces",
-                pieces(&text, PIECE.1).count()
-            ));
+            let all = pieces(&text, PIECE.1).count();
+            // Nobody may be reading it any more, which is no reason to stop.
+            let _ = writeln!(io::stdout(), "/chat: the client left after {n} of {all} pieces");
             return Ok(());
         }
     }
     stream.finish().await
 }
 
-async fn app(ex: Exchange<'_>, every: Duration) -> tidings::Result<()> {
-    match (ex.method(), ex.path()) {
-        ("GET" | "HEAD", "/") => ex.reply(Response::html(PAGE).header("Cache-Control", "no-store")).await,
-        ("GET" | "HEAD", "/sse") => sse(ex, every).await,
-        ("POST", "/chat") => chat(ex, every / 10).await,
-        (_, "/") => ex.reply(Response::new(405).header("Allow", "GET, HEAD")).await,
-        (_, "/sse") => other(ex, "GET, HEAD, OPTIONS").await,
-        (_, "/chat") => other(ex, "POST, OPTIONS").await,
-        _ => ex.reply(Response::text("there is nothing here, see /\n").with_status(404)).await,
-    }
-}
-
-/// A browser asks by OPTIONS before it sends JSON to another origin. Any other method is not allowed.
-async fn other(ex: Exchange<'_>, allow: &'static str) -> tidings::Result<()> {
-    let answer = Response::new(if ex.method() == "OPTIONS" { 204 } else { 405 }).header("Allow", allow);
-    let answer = answer.header("Access-Control-Allow-Methods", allow);
-    ex.reply(open(answer).header("Access-Control-Allow-Headers", "Content-Type, Last-Event-ID")).await
-}
-
-/// Nobody may be reading it any more, which is no reason to stop.
-fn log(line: impl Display) {
-    let _ = writeln!(io::stdout(), "{line}");
+async fn app(mut ex: Exchange<'_>, every: Duration) -> tidings::Result<()> {
+    // Pages from anywhere may read the answer.
+    ex.add_header("Access-Control-Allow-Origin", "*")?;
+    let refused = |allow| Response::text("method not allowed\n").with_status(405).header("Allow", allow);
+    let answer = match (ex.method(), ex.path()) {
+        ("GET" | "HEAD", "/") => Response::html(PAGE),
+        ("GET" | "HEAD", "/sse") => return sse(ex, every).await,
+        ("POST", "/chat") => return chat(ex, every / 10).await,
+        // A browser asks so before a page from elsewhere may send JSON, or a field of its own.
+        ("OPTIONS", _) => Response::new(204).header("Access-Control-Allow-Headers", FIELDS),
+        (_, "/" | "/sse") => refused("GET, HEAD, OPTIONS"),
+        (_, "/chat") => refused("POST, OPTIONS"),
+        _ => Response::text("there is nothing here, see /\n").with_status(404),
+    };
+    ex.reply(answer.header("Cache-Control", "no-store")).await
 }
 
 async fn run(port: u16, every: Duration) -> io::Result<()> {
-    let at = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let cannot = |error| io::Error::other(format!("cannot listen on {at}: {error}; try another --port"));
-    let listener = Async::<TcpListener>::bind(at).map_err(cannot)?;
+    let cannot =
+        |error| io::Error::other(format!("cannot listen on 127.0.0.1:{port}: {error}; try another --port"));
+    let listener = Async::<TcpListener>::bind(([127, 0, 0, 1], port)).map_err(cannot)?;
     let mut limits = Limits::DEFAULT;
     // A question is short.
     limits.body = 16 * 1024;
-    log(format_args!("http://{}/", listener.get_ref().local_addr()?));
+    // Nobody may be reading it, which is no reason to stop.
+    let _ = writeln!(io::stdout(), "http://{}/", listener.get_ref().local_addr()?);
     Server::new(limits).serve(listener, &async |ex: Exchange<'_>| app(ex, every).await).await
 }
 
-/// The port, and the time between two pieces.
-fn parse() -> Result<(u16, Duration), String> {
-    let port = std::env::var_os("PORT").filter(|port| !port.is_empty()).unwrap_or("3000".into());
-    let (mut port, mut every) = (port.to_string_lossy().into_owned(), "1".to_owned());
-    let mut args = std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned());
-    while let Some(arg) = args.next() {
-        match arg.as_str() {
-            "--port" => port = args.next().unwrap_or_default(),
-            "--every" => every = args.next().unwrap_or_default(),
-            _ => return Err(format!("'{arg}'? usage: ai_stream [--port N] [--every SECONDS]")),
-        }
+/// The port, and the time between two pieces; or what is wrong with the command line.
+fn options() -> Result<(u16, Duration), String> {
+    let port = env::var("PORT").ok().filter(|port| !port.is_empty()).unwrap_or("3000".into());
+    let mut options = [("--port", port), ("--every", "1".into())];
+    let mut args = env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned());
+    while let Some(name) = args.next() {
+        let option = options.iter_mut().find(|option| option.0 == name).ok_or(name)?;
+        option.1 = args.next().unwrap_or_default();
     }
-    let port = port.parse().map_err(|_| format!("the port is a number from 0 to 65535, not '{port}'"))?;
-    let seconds = every.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    Ok((port, seconds.ok_or(format!("--every takes seconds, not '{every}'"))?))
+    let [port, every] = options.map(|option| option.1);
+    Ok((port.parse().map_err(|_| port)?, seconds(every)?))
 }
 
-fn main() -> ExitCode {
-    let (code, error) = match parse().map(|(port, every)| smol::block_on(run(port, every))) {
-        Ok(Ok(())) => return ExitCode::SUCCESS,
+fn seconds(text: String) -> Result<Duration, String> {
+    let time = text.parse().ok().filter(|seconds| (0.0..=1e9).contains(seconds));
+    time.map(Duration::from_secs_f64).ok_or(text)
+}
+
+fn main() {
+    let (code, said) = match options().map(|(port, every)| smol::block_on(run(port, every))) {
+        Ok(Ok(())) => return,
         Ok(Err(error)) => (1, error.to_string()),
-        Err(what) => (2, what),
+        Err(wrong) if wrong == "--help" => return println!("{USAGE}"),
+        Err(wrong) => (2, format!("wrong argument '{wrong}'\n{USAGE}")),
     };
-    let _ = writeln!(io::stderr(), "ai_stream: {error}");
-    ExitCode::from(code)
+    eprintln!("ai_stream: {said}");
+    exit(code)
 }

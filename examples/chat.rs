@@ -7,23 +7,26 @@
 //!     curl -i http://127.0.0.1:3000/                       # the page
 //!
 //! The texts go through a topic of a hub: there is no list of clients to keep, and no queue for each. Whoever reads
-//! too slowly for the topic's history is told that texts are missing. They are plain text both ways, as `ws` has it,
-//! so they carry no ids: what was said while a client was away is in `?after=earliest`, not resumed from a cursor.
+//! too slowly for the topic's history is told that texts are missing. They are plain text both ways, as `ws` has it.
+//! With `?envelope=1` each comes as `{"id":…,"data":…}`, and `?after=ID` goes on behind that one: so our page misses
+//! nothing of what was said while it was cut off.
 //!
 //! Any page of any site may connect, as a tutorial's own page does that was opened from a file. Where that is not
 //! fine, look at the request's `Origin` before `upgrade`.
 
+use std::env;
 use std::io::{self, Write};
 use std::net::TcpListener;
+use std::process::exit;
 use std::time::Duration;
 
+use serde_json::json;
 use smol::Async;
 use tidings::{Exchange, Fault, Hub, Id, Limits, Payload, Response, Server, Subscription, Wait, WebSocket};
 
 const PAGE: &str = include_str!("pages/chat.html");
-const USAGE: &str = "usage: chat [--port N]
-
-  --port N   the port, 0 for any that is free (default: the variable PORT, else 3000)";
+const USAGE: &str = "usage: [PORT=N] chat [--port N]\n\
+    N is 0 to 65535, 0 for any port that is free";
 const GAP: &str = "(Some messages are missing here: this connection was too slow, or away.)";
 
 async fn app(hub: &Hub, ex: Exchange<'_>) -> tidings::Result<()> {
@@ -39,23 +42,31 @@ async fn join(hub: &Hub, ex: Exchange<'_>) -> tidings::Result<()> {
     let after = ex.head().query("after").map(|id| id.parse::<Id>().map_err(|_| Fault::Cursor)).transpose()?;
     // First the subscription, then the handshake: what is said once the client is connected reaches it.
     let mut room = hub.subscribe(&["chat"], after)?;
+    let envelope = ex.head().query("envelope").as_deref() == Some("1");
     let mut socket = ex.upgrade(None).await?;
     log(&format!("connected, now {}", hub.stats().readers));
-    let ended = talk(hub, &mut room, &mut socket).await;
+    let ended = talk(hub, &mut room, &mut socket, envelope).await;
     drop(room);
     log(&format!("left, now {}", hub.stats().readers));
     ended
 }
 
-async fn talk(hub: &Hub, room: &mut Subscription, socket: &mut WebSocket<'_>) -> tidings::Result<()> {
+async fn talk(
+    hub: &Hub,
+    room: &mut Subscription,
+    socket: &mut WebSocket<'_>,
+    envelope: bool,
+) -> tidings::Result<()> {
     loop {
         match socket.wait(room.next(), Duration::MAX).await? {
             Wait::Ready(Some(batch)) => {
                 if batch.gap {
-                    socket.send(GAP).await?;
+                    let gap = json!({"gap": true, "next": batch.from.to_string()}).to_string();
+                    socket.send(if envelope { &gap } else { GAP }).await?;
                 }
                 for message in &batch.messages {
-                    socket.send(message.data()).await?;
+                    let json = || json!({"id": message.id().to_string(), "data": message.data()}).to_string();
+                    socket.send(if envelope { json() } else { message.data().to_owned() }).await?;
                 }
             }
             Wait::Readable => match socket.recv().await? {
@@ -78,7 +89,7 @@ fn log(line: &str) {
 
 async fn run(port: u16) -> io::Result<()> {
     let cannot =
-        |error| io::Error::other(format!("cannot listen on port {port}: {error}; try another --port"));
+        |error| io::Error::other(format!("cannot listen on 127.0.0.1:{port}: {error}; try another --port"));
     let listener = Async::<TcpListener>::bind(([127, 0, 0, 1], port)).map_err(cannot)?;
     let mut limits = Limits::DEFAULT;
     // A longer text is closed with 1009. The history takes up to 16 KiB, so it takes all that come through.
@@ -88,32 +99,26 @@ async fn run(port: u16) -> io::Result<()> {
     server.serve(listener, &async |ex: Exchange<'_>| app(&hub, ex).await).await
 }
 
-/// The port of `--port N`, else of the environment variable PORT, else 3000.
-fn port() -> Result<u16, String> {
-    let port = std::env::var_os("PORT").filter(|port| !port.is_empty());
-    let mut port = port.unwrap_or("3000".into());
-    let mut args = std::env::args_os().skip(1);
-    while let Some(arg) = args.next() {
-        match arg.to_str() {
-            Some("--port") => port = args.next().unwrap_or_default(),
-            Some("--help") => end(0, USAGE),
-            _ => return Err(format!("what is {arg:?}?\n{USAGE}")),
-        }
+/// The port, or what is wrong with the command line.
+fn options() -> Result<u16, String> {
+    let port = env::var("PORT").ok().filter(|port| !port.is_empty()).unwrap_or("3000".into());
+    let mut options = [("--port", port)];
+    let mut args = env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned());
+    while let Some(name) = args.next() {
+        let option = options.iter_mut().find(|option| option.0 == name).ok_or(name)?;
+        option.1 = args.next().unwrap_or_default();
     }
-    let number = port.to_str().and_then(|port| port.parse().ok());
-    number.ok_or(format!("--port or PORT takes a number from 0 to 65535, not {port:?}"))
-}
-
-fn end(status: i32, what: &str) -> ! {
-    // Nobody may be reading it any more, which is no reason to panic.
-    let _ = match status {
-        0 => writeln!(io::stdout(), "{what}"),
-        _ => writeln!(io::stderr(), "chat: {what}"),
-    };
-    std::process::exit(status)
+    let [port] = options.map(|option| option.1);
+    port.parse().map_err(|_| port)
 }
 
 fn main() {
-    let port = port().unwrap_or_else(|what| end(2, &what));
-    smol::block_on(run(port)).unwrap_or_else(|error| end(1, &error.to_string()));
+    let (code, said) = match options().map(|port| smol::block_on(run(port))) {
+        Ok(Ok(())) => return,
+        Ok(Err(error)) => (1, error.to_string()),
+        Err(wrong) if wrong == "--help" => return println!("{USAGE}"),
+        Err(wrong) => (2, format!("wrong argument '{wrong}'\n{USAGE}")),
+    };
+    eprintln!("chat: {said}");
+    exit(code)
 }

@@ -21,9 +21,10 @@
 #[path = "demo/toys.rs"]
 mod toys;
 
+use std::env;
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
-use std::process::ExitCode;
+use std::process::exit;
 use std::time::Duration;
 
 use async_signal::{Signal, Signals};
@@ -31,15 +32,11 @@ use smol::Async;
 use smol::stream::StreamExt;
 use tidings::{Exchange, Limits, Response, Server, transport};
 
-use self::toys::{Demo, is_foreign};
+use self::toys::{Demo, file, is_foreign};
 
 const NEWS: &[&str] = &["news"];
-const USAGE: &str = "usage: demo [--port N] [--bind ADDR]
-
-  --port N      the port to listen on, 0 for any that is free (default 3000)
-  --bind ADDR   the IP address to listen on (default 127.0.0.1)
-  --help        this text
-";
+const USAGE: &str = "usage: [PORT=N] demo [--port N] [--bind ADDR]\n\
+    N is 0 to 65535, 0 for any port that is free; ADDR is an IP address, else 127.0.0.1";
 
 async fn app(demo: &Demo, mut ex: Exchange<'_>) -> tidings::Result<()> {
     let hub = &demo.hub;
@@ -67,34 +64,6 @@ async fn app(demo: &Demo, mut ex: Exchange<'_>) -> tidings::Result<()> {
             ex.reply(answer).await
         }
     }
-}
-
-/// A file of the page, or what is wrong with the request.
-fn file(method: &str, path: &str) -> Response {
-    let (kind, text) = match path {
-        "/" => ("html", include_str!("pages/demo/index.html")),
-        "/style.css" => ("css", include_str!("pages/demo/style.css")),
-        "/words.js" => ("javascript", include_str!("pages/demo/words.js")),
-        "/figures.js" => ("javascript", include_str!("pages/demo/figures.js")),
-        "/panes.js" => ("javascript", include_str!("pages/demo/panes.js")),
-        "/charts.js" => ("javascript", include_str!("pages/demo/charts.js")),
-        "/page.js" => ("javascript", include_str!("pages/demo/page.js")),
-        "/poll" | "/wait" | "/events" | "/stats" => return only("GET, HEAD"),
-        "/ws" => return only("GET"),
-        "/publish" | "/burst" | "/cut" | "/restart" => return only("POST"),
-        _ => return Response::text("there is nothing here, see /\n").with_status(404),
-    };
-    match method {
-        "GET" | "HEAD" => Response::new(200)
-            .header("Content-Type", format!("text/{kind}; charset=utf-8"))
-            .header("Cache-Control", "no-store")
-            .body(text.as_bytes()),
-        _ => only("GET, HEAD"),
-    }
-}
-
-fn only(allow: &'static str) -> Response {
-    Response::text("the method is not allowed\n").with_status(405).header("Allow", allow)
 }
 
 async fn run(at: SocketAddr) -> io::Result<()> {
@@ -135,33 +104,27 @@ fn greet(mut at: SocketAddr) {
     let _ = io::stdout().write_all(lines.as_bytes());
 }
 
-/// Where to listen; `None` if only help was wanted.
-fn parse(mut args: impl Iterator<Item = String>) -> Result<Option<SocketAddr>, String> {
-    let (mut ip, mut port) = (IpAddr::from(Ipv4Addr::LOCALHOST), 3000);
-    while let Some(arg) = args.next() {
-        let mut value = || args.next().ok_or(format!("{arg} needs a value"));
-        match arg.as_str() {
-            "--help" | "-h" => return Ok(None),
-            "--port" => port = value()?.parse().map_err(|_| "--port takes a number from 0 to 65535")?,
-            "--bind" => ip = value()?.parse().map_err(|_| "--bind takes an IP address")?,
-            _ => return Err(format!("unknown argument '{arg}'")),
-        }
+/// Where to listen, or what is wrong with the command line.
+fn options() -> Result<SocketAddr, String> {
+    let port = env::var("PORT").ok().filter(|port| !port.is_empty()).unwrap_or("3000".into());
+    let mut options = [("--port", port), ("--bind", "127.0.0.1".into())];
+    let mut args = env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned());
+    while let Some(name) = args.next() {
+        let option = options.iter_mut().find(|option| option.0 == name).ok_or(name)?;
+        option.1 = args.next().unwrap_or_default();
     }
-    Ok(Some((ip, port).into()))
+    let [port, bind] = options.map(|option| option.1);
+    let ip: IpAddr = bind.parse().map_err(|_| bind)?;
+    Ok((ip, port.parse().map_err(|_| port)?).into())
 }
 
-fn main() -> ExitCode {
-    let (code, error) = match parse(std::env::args().skip(1)) {
-        Ok(None) => {
-            print!("{USAGE}");
-            return ExitCode::SUCCESS;
-        }
-        Ok(Some(at)) => match smol::block_on(run(at)) {
-            Ok(()) => return ExitCode::SUCCESS,
-            Err(error) => (1, error.to_string()),
-        },
-        Err(what) => (2, format!("{what}\n\n{}", USAGE.trim_end())),
+fn main() {
+    let (code, said) = match options().map(|at| smol::block_on(run(at))) {
+        Ok(Ok(())) => return,
+        Ok(Err(error)) => (1, error.to_string()),
+        Err(wrong) if wrong == "--help" => return println!("{USAGE}"),
+        Err(wrong) => (2, format!("wrong argument '{wrong}'\n{USAGE}")),
     };
-    eprintln!("demo: {error}");
-    ExitCode::from(code)
+    eprintln!("demo: {said}");
+    exit(code)
 }

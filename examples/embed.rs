@@ -8,15 +8,18 @@
 //! A reading has its sensor for a key, so the history keeps the newest of each, however often they come: who connects
 //! has all gauges at once, and who was away gets the newest, without a gap.
 
+use std::env;
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::process::ExitCode;
+use std::process::exit;
 use std::time::Duration;
 
 use smol::{Async, LocalExecutor, Timer};
 use tidings::{Exchange, Hub, Limits, Message, Response, Server, transport};
 
 const PAGE: &str = include_str!("pages/embed.html");
+const USAGE: &str = "usage: [PORT=N] embed [--port N] [--every SECONDS]\n\
+    N is 0 to 65535, 0 for any port that is free; SECONDS is 0.001 or more";
 
 /// What the device grants to clients.
 fn limits() -> Limits {
@@ -88,31 +91,31 @@ fn run(port: u16, every: Duration) -> io::Result<()> {
     smol::block_on(executor.run(control))
 }
 
-/// The port, and the time between two readings.
-fn parse() -> Result<(u16, Duration), String> {
-    let port = std::env::var_os("PORT").filter(|port| !port.is_empty()).unwrap_or("3000".into());
-    let (mut port, mut every) = (port.to_string_lossy().into_owned(), "1".to_owned());
-    let mut args = std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned());
-    while let Some(arg) = args.next() {
-        match arg.as_str() {
-            "--port" => port = args.next().unwrap_or_default(),
-            "--every" => every = args.next().unwrap_or_default(),
-            _ => return Err(format!("'{arg}'? usage: embed [--port N] [--every SECONDS]")),
-        }
+/// The port, and the time between two readings; or what is wrong with the command line.
+fn options() -> Result<(u16, Duration), String> {
+    let port = env::var("PORT").ok().filter(|port| !port.is_empty()).unwrap_or("3000".into());
+    let mut options = [("--port", port), ("--every", "1".into())];
+    let mut args = env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned());
+    while let Some(name) = args.next() {
+        let option = options.iter_mut().find(|option| option.0 == name).ok_or(name)?;
+        option.1 = args.next().unwrap_or_default();
     }
-    let port = port.parse().map_err(|_| format!("the port is a number from 0 to 65535, not '{port}'"))?;
-    let seconds = every.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    let every =
-        seconds.filter(|every| !every.is_zero()).ok_or(format!("--every takes seconds, not '{every}'"))?;
-    Ok((port, every))
+    let [port, every] = options.map(|option| option.1);
+    Ok((port.parse().map_err(|_| port)?, seconds(every)?))
 }
 
-fn main() -> ExitCode {
-    let (code, error) = match parse().map(|(port, every)| run(port, every)) {
-        Ok(Ok(())) => return ExitCode::SUCCESS,
+fn seconds(text: String) -> Result<Duration, String> {
+    let time = text.parse().ok().filter(|seconds| (0.001..=1e9).contains(seconds));
+    time.map(Duration::from_secs_f64).ok_or(text)
+}
+
+fn main() {
+    let (code, said) = match options().map(|(port, every)| run(port, every)) {
+        Ok(Ok(())) => return,
         Ok(Err(error)) => (1, error.to_string()),
-        Err(what) => (2, what),
+        Err(wrong) if wrong == "--help" => return println!("{USAGE}"),
+        Err(wrong) => (2, format!("wrong argument '{wrong}'\n{USAGE}")),
     };
-    let _ = writeln!(io::stderr(), "embed: {error}");
-    ExitCode::from(code)
+    eprintln!("embed: {said}");
+    exit(code)
 }

@@ -7,67 +7,77 @@
 //!
 //! `--port N` or `PORT=N` sets the port, 0 for any that is free.
 
+use std::borrow::Cow;
+use std::env;
 use std::io::{self, Write};
 use std::net::TcpListener;
+use std::process::exit;
 
 use serde_json::{Value, json};
 use smol::Async;
 use tidings::{Error, Event, Exchange, Hub, Id, Limits, Response, Server, Wait};
 
 const PAGE: &str = include_str!("pages/events.html");
-const USAGE: &str = "usage: [PORT=N] events [--port N]";
+const USAGE: &str = "usage: [PORT=N] events [--port N]\n\
+    N is 0 to 65535, 0 for any port that is free";
+/// What pages from elsewhere may send.
+const FIELDS: &str = "Content-Type, Cache-Control, If-None-Match, Last-Event-ID";
 
 async fn app(hub: &Hub, mut ex: Exchange<'_>) -> tidings::Result<()> {
+    // Lets pages from elsewhere read the answer: a tutorial's front end has a server of its own, or none. Here anybody
+    // may read and post anyway; else name the origins that may. A browser takes `*` only without cookies.
+    ex.add_header("Access-Control-Allow-Origin", "*")?;
     let refused = |allow| Response::text("method not allowed\n").with_status(405).header("Allow", allow);
     let answer = match (ex.method(), ex.path()) {
         ("GET" | "HEAD", "/") => Response::html(PAGE),
         ("GET", "/events") => return events(ex, hub).await,
-        ("POST", "/update") => match data(&ex.text().await?) {
+        ("POST", "/update") => match data(&ex.body().await?) {
             Ok(data) => {
                 hub.publish("updates", json!({ "data": data }).to_string())?;
                 Response::json(r#"{"message":"Data sent successfully"}"#)
             }
             Err(what) => Response::json(json!({ "error": what }).to_string()).with_status(400),
         },
-        // A browser asks so before a page from elsewhere may send JSON.
-        ("OPTIONS", "/update") => Response::new(204)
-            .header("Access-Control-Allow-Methods", "POST")
-            .header("Access-Control-Allow-Headers", "Content-Type"),
-        (_, "/") => refused("GET, HEAD"),
-        (_, "/events") => refused("GET"),
+        // A browser asks so before a page from elsewhere may send JSON, or a field of its own.
+        ("OPTIONS", _) => Response::new(204).header("Access-Control-Allow-Headers", FIELDS),
+        (_, "/") => refused("GET, HEAD, OPTIONS"),
+        (_, "/events") => refused("GET, OPTIONS"),
         (_, "/update") => refused("OPTIONS, POST"),
         _ => Response::text("there is nothing here, see /\n").with_status(404),
     };
-    ex.reply(public(answer).header("Cache-Control", "no-store")).await
+    ex.reply(answer.header("Cache-Control", "no-store")).await
 }
 
-/// As `transport::sse`, but it greets, and pages from elsewhere may read it.
+/// As `transport::sse`, but it greets.
 async fn events(ex: Exchange<'_>, hub: &Hub) -> tidings::Result<()> {
-    // What an EventSource had when it comes back. An id that can't be read is from elsewhere, so it has a gap.
-    let last = ex.head().header("Last-Event-ID").filter(|id| !id.is_empty());
-    let mut updates = hub.subscribe(&["updates"], last.map(|id| id.parse().unwrap_or(Id::MAX)))?;
+    // What an EventSource had when it comes back; a new one can say it in the query. An id that can't be read is from
+    // elsewhere, so it has a gap.
+    let last = ex.head().header("Last-Event-ID").map(Cow::from).or(ex.head().query("last_event_id"));
+    let last = last.filter(|id| !id.is_empty()).map(|id| id.parse().unwrap_or(Id::MAX));
+    let mut updates = hub.subscribe(&["updates"], last)?;
     let (retry, heartbeat) = (ex.server().draw_retry().as_millis(), ex.server().limits().ping);
     let head = Response::new(200)
         .header("Content-Type", "text/event-stream")
         .header("Cache-Control", "no-store, no-transform")
         .header("X-Accel-Buffering", "no");
-    let mut stream = ex.stream(public(head)).await?;
-    // With an id from the start, so that who is cut off before the first update misses none.
-    let cursor = updates.cursor().to_string();
-    stream.event(&Event::data("Connected").id(&cursor).retry(retry as u64)).await?;
-    let mut batch = updates.try_next();
+    let mut stream = ex.stream(head).await?;
+    let (cursor, id) = (updates.cursor(), updates.cursor().to_string());
+    // With an id from the start, so that who is cut off before the first update misses none. But for one that
+    // could not be read.
+    let hello = Event::data("Connected").retry(retry as u64);
+    stream.event(&if cursor == Id::MAX { hello } else { hello.id(&id) }).await?;
     loop {
-        while let Some(new) = batch.take() {
-            if new.gap {
-                stream.event(&Event::data(r#"{"gap":true}"#).name("gap").id(&new.from.to_string())).await?;
-            }
-            for message in &new.messages {
-                stream.event(&Event::data(message.data()).id(&message.id().to_string())).await?;
-            }
-            batch = updates.try_next();
-        }
         match stream.wait(updates.next(), heartbeat).await {
-            Ok(Wait::Ready(Some(new))) => batch = Some(new),
+            Ok(Wait::Ready(Some(new))) => {
+                if new.gap {
+                    stream
+                        .event(&Event::data(r#"{"gap":true}"#).name("gap").id(&new.from.to_string()))
+                        .await?;
+                }
+                for message in &new.messages {
+                    stream.event(&Event::data(message.data()).id(&message.id().to_string())).await?;
+                }
+            }
             Ok(Wait::Elapsed) => stream.event(&Event::comment("")).await?,
             // Where too many listen, this one ends, and comes back after `retry`. After a 503 it would not.
             Ok(_) | Err(Error::Full) => return stream.finish().await,
@@ -76,44 +86,46 @@ async fn events(ex: Exchange<'_>, hub: &Hub) -> tidings::Result<()> {
     }
 }
 
-/// Lets pages from elsewhere read the answer: a tutorial's front end has a server of its own, or none. Here
-/// anybody may read and post anyway; else name the origins that may. A browser takes `*` only without cookies.
-fn public(answer: Response) -> Response {
-    answer.header("Access-Control-Allow-Origin", "*")
-}
-
 /// The field `data` of a JSON object, or what is wrong.
-fn data(body: &str) -> Result<Value, String> {
-    let mut json: Value = serde_json::from_str(body).map_err(|error| {
-        let before = body.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len);
-        format!("not JSON: {error}, byte {} of {}", before.sum::<usize>() + error.column(), body.len())
+fn data(body: &[u8]) -> Result<Value, String> {
+    let mut json: Value = serde_json::from_slice(body).map_err(|error| {
+        let before = body.split_inclusive(|byte| *byte == b'\n').take(error.line().saturating_sub(1));
+        let byte = before.map(<[u8]>::len).sum::<usize>() + error.column();
+        format!("not JSON: {error}, byte {byte} of {}", body.len())
     })?;
     json.get_mut("data").map(Value::take).ok_or("it has no field \"data\"".into())
 }
 
-fn port() -> Result<u16, String> {
-    let args: Vec<_> = std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect();
-    let port = match &args[..] {
-        [] => std::env::var("PORT").ok().filter(|port| !port.is_empty()).unwrap_or("3000".into()),
-        [option, port] if option == "--port" => port.clone(),
-        [option] if option == "--help" => {
-            println!("{USAGE}");
-            std::process::exit(0)
-        }
-        _ => return Err(format!("what is {}?", args.join(" "))),
-    };
-    port.parse().map_err(|_| format!("--port or PORT takes a number up to 65535, not {port}"))
-}
-
-fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let port = port().unwrap_or_else(|what| {
-        eprintln!("events: {what}\n{USAGE}");
-        std::process::exit(2)
-    });
-    let listener = Async::<TcpListener>::bind(([127, 0, 0, 1], port))
-        .map_err(|error| format!("cannot listen on 127.0.0.1:{port}: {error}"))?;
+async fn run(port: u16) -> io::Result<()> {
+    let cannot =
+        |error| io::Error::other(format!("cannot listen on 127.0.0.1:{port}: {error}; try another --port"));
+    let listener = Async::<TcpListener>::bind(([127, 0, 0, 1], port)).map_err(cannot)?;
     let (server, hub) = (Server::new(Limits::DEFAULT), Hub::new(&Limits::DEFAULT));
     // Nobody may be reading it, which is no reason to stop.
     let _ = writeln!(io::stdout(), "http://{}/", listener.get_ref().local_addr()?);
-    Ok(smol::block_on(server.serve(listener, &async |ex: Exchange<'_>| app(&hub, ex).await))?)
+    server.serve(listener, &async |ex: Exchange<'_>| app(&hub, ex).await).await
+}
+
+/// The port, or what is wrong with the command line.
+fn options() -> Result<u16, String> {
+    let port = env::var("PORT").ok().filter(|port| !port.is_empty()).unwrap_or("3000".into());
+    let mut options = [("--port", port)];
+    let mut args = env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned());
+    while let Some(name) = args.next() {
+        let option = options.iter_mut().find(|option| option.0 == name).ok_or(name)?;
+        option.1 = args.next().unwrap_or_default();
+    }
+    let [port] = options.map(|option| option.1);
+    port.parse().map_err(|_| port)
+}
+
+fn main() {
+    let (code, said) = match options().map(|port| smol::block_on(run(port))) {
+        Ok(Ok(())) => return,
+        Ok(Err(error)) => (1, error.to_string()),
+        Err(wrong) if wrong == "--help" => return println!("{USAGE}"),
+        Err(wrong) => (2, format!("wrong argument '{wrong}'\n{USAGE}")),
+    };
+    eprintln!("events: {said}");
+    exit(code)
 }

@@ -9,8 +9,10 @@
 //!
 //! `--port N` or `PORT=N` sets the port, `--every` the seconds between texts (5), `--wait` those of a wait (30).
 
+use std::env;
 use std::io::{self, Write};
 use std::net::TcpListener;
+use std::process::exit;
 use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
@@ -18,9 +20,13 @@ use smol::Async;
 use tidings::{Batch, Exchange, Fault, Hub, Id, Limits, Message, Published, Response, Server, Wait};
 
 const PAGE: &str = include_str!("pages/long_poll.html");
-const USAGE: &str = "usage: [PORT=N] long_poll [--port N] [--every SECONDS] [--wait SECONDS]";
+const USAGE: &str = "usage: [PORT=N] long_poll [--port N] [--every SECONDS] [--wait SECONDS]\n\
+    N is 0 to 65535, 0 for any port that is free; SECONDS is 0.01 or more";
+/// What pages from elsewhere may send.
+const FIELDS: &str = "Content-Type, Cache-Control, If-None-Match, Last-Event-ID";
 
 async fn app(hub: &Hub, wait: Duration, mut ex: Exchange<'_>) -> tidings::Result<()> {
+    admit(&mut ex)?;
     let refused = |allow| Response::text("method not allowed\n").with_status(405).header("Allow", allow);
     let answer = match (ex.method(), ex.path()) {
         ("GET" | "HEAD", "/") => Response::html(PAGE),
@@ -33,7 +39,7 @@ async fn app(hub: &Hub, wait: Duration, mut ex: Exchange<'_>) -> tidings::Result
             Response::json(format!(r#"{{"data":{}}}"#, first(&value).map_or("null", |value| value.data())))
         }
         ("GET", "/poll" | "/api/long-poll") => poll(&mut ex, hub, wait).await?,
-        ("POST", "/update") => match data(&ex.text().await?) {
+        ("POST", "/update") => match data(&ex.body().await?) {
             Ok(data) => {
                 // With a key only the newest is kept. What comes after it never fills the hub, so it stays.
                 hub.send(Message::new("value", data.to_string()).key("newest"))?;
@@ -42,18 +48,30 @@ async fn app(hub: &Hub, wait: Duration, mut ex: Exchange<'_>) -> tidings::Result
             }
             Err(what) => Response::json(json!({ "error": what }).to_string()).with_status(400),
         },
-        // A browser asks so before a page from elsewhere may send JSON.
-        ("OPTIONS", "/update") => Response::new(204)
-            .header("Access-Control-Allow-Methods", "POST")
-            .header("Access-Control-Allow-Headers", "Content-Type"),
-        (_, "/") => refused("GET, HEAD"),
-        (_, "/long-poll" | "/data" | "/poll" | "/api/long-poll") => refused("GET"),
+        // A browser asks so before a page from elsewhere may send JSON, or a field of its own.
+        ("OPTIONS", _) => Response::new(204).header("Access-Control-Allow-Headers", FIELDS),
+        (_, "/") => refused("GET, HEAD, OPTIONS"),
+        (_, "/long-poll" | "/data" | "/poll" | "/api/long-poll") => refused("GET, OPTIONS"),
         (_, "/update") => refused("OPTIONS, POST"),
         _ => Response::text("there is nothing here, see /\n").with_status(404),
     };
-    // A tutorial's front end has a server of its own, or none. Here anybody may read and post anyway; else name
-    // the origins that may. With `*` a browser has no cookie for it, so a page from elsewhere needs `?after=`.
-    ex.reply(answer.header("Access-Control-Allow-Origin", "*").header("Cache-Control", "no-store")).await
+    ex.reply(answer.header("Cache-Control", "no-store")).await
+}
+
+/// Lets pages from elsewhere read the answer: a tutorial's front end has a server of its own, or none. With `*` a
+/// browser sends no cookie; pages of this machine get it by `credentials: "include"`, the others need `?after=`.
+fn admit(ex: &mut Exchange<'_>) -> tidings::Result<()> {
+    let hosts = ["http://localhost", "https://localhost", "http://127.0.0.1", "https://127.0.0.1"];
+    let has_host = |origin: &str, host: &str| {
+        origin.strip_prefix(host).is_some_and(|port| port.is_empty() || port.starts_with(':'))
+    };
+    let near = ex.head().header("Origin").filter(|origin| hosts.iter().any(|host| has_host(origin, host)));
+    let near = near.map(str::to_owned);
+    ex.add_header("Vary", "Origin")?;
+    if near.is_some() {
+        ex.add_header("Access-Control-Allow-Credentials", "true")?;
+    }
+    ex.add_header("Access-Control-Allow-Origin", near.unwrap_or("*".into()))
 }
 
 /// Answers with the message behind the client's cursor, so that none is lost between two polls. The cursor is
@@ -83,10 +101,11 @@ fn first(waited: &Wait<Option<Batch>>) -> Option<&Published> {
 }
 
 /// The field `data` of a JSON object, or what is wrong.
-fn data(body: &str) -> Result<Value, String> {
-    let mut json: Value = serde_json::from_str(body).map_err(|error| {
-        let before = body.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len);
-        format!("not JSON: {error}, byte {} of {}", before.sum::<usize>() + error.column(), body.len())
+fn data(body: &[u8]) -> Result<Value, String> {
+    let mut json: Value = serde_json::from_slice(body).map_err(|error| {
+        let before = body.split_inclusive(|byte| *byte == b'\n').take(error.line().saturating_sub(1));
+        let byte = before.map(<[u8]>::len).sum::<usize>() + error.column();
+        format!("not JSON: {error}, byte {byte} of {}", body.len())
     })?;
     json.get_mut("data").map(Value::take).ok_or("it has no field \"data\"".into())
 }
@@ -100,39 +119,42 @@ async fn tell(hub: Hub, every: Duration) -> tidings::Result<()> {
     }
 }
 
-/// The port, how often there is a text, and how long a question waits.
-fn options() -> Result<(u16, Duration, Duration), String> {
-    let port = std::env::var("PORT").ok().filter(|port| !port.is_empty()).unwrap_or("3000".into());
-    let mut options = [("--port", port), ("--every", "5".into()), ("--wait", "30".into())];
-    let mut args = std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned());
-    while let Some(arg) = args.next() {
-        if arg == "--help" {
-            println!("{USAGE}");
-            std::process::exit(0)
-        }
-        let option = options.iter_mut().find(|(name, _)| *name == arg).ok_or(format!("what is {arg}?"))?;
-        option.1 = args.next().ok_or(format!("{arg} needs a value"))?;
-    }
-    let [(_, port), (_, every), (_, wait)] = options;
-    let port = port.parse().map_err(|_| format!("--port or PORT takes a number up to 65535, not {port}"))?;
-    Ok((port, seconds(&every)?, seconds(&wait)?))
-}
-
-fn seconds(text: &str) -> Result<Duration, String> {
-    let time = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    time.filter(|time| time.as_millis() >= 10).ok_or(format!("{text} is no number of seconds from 0.01"))
-}
-
-fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let (port, every, wait) = options().unwrap_or_else(|what| {
-        eprintln!("long_poll: {what}\n{USAGE}");
-        std::process::exit(2)
-    });
-    let listener = Async::<TcpListener>::bind(([127, 0, 0, 1], port))
-        .map_err(|error| format!("cannot listen on 127.0.0.1:{port}: {error}"))?;
+async fn run(port: u16, every: Duration, wait: Duration) -> io::Result<()> {
+    let cannot =
+        |error| io::Error::other(format!("cannot listen on 127.0.0.1:{port}: {error}; try another --port"));
+    let listener = Async::<TcpListener>::bind(([127, 0, 0, 1], port)).map_err(cannot)?;
     let (server, hub) = (Server::new(Limits::DEFAULT), Hub::new(&Limits::DEFAULT));
     let _telling = smol::spawn(tell(hub.clone(), every));
     // Nobody may be reading it, which is no reason to stop.
     let _ = writeln!(io::stdout(), "http://{}/", listener.get_ref().local_addr()?);
-    Ok(smol::block_on(server.serve(listener, &async |ex: Exchange<'_>| app(&hub, wait, ex).await))?)
+    server.serve(listener, &async |ex: Exchange<'_>| app(&hub, wait, ex).await).await
+}
+
+/// The port, how often there is a text, and how long a question waits; or what is wrong with the command line.
+fn options() -> Result<(u16, Duration, Duration), String> {
+    let port = env::var("PORT").ok().filter(|port| !port.is_empty()).unwrap_or("3000".into());
+    let mut options = [("--port", port), ("--every", "5".into()), ("--wait", "30".into())];
+    let mut args = env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned());
+    while let Some(name) = args.next() {
+        let option = options.iter_mut().find(|option| option.0 == name).ok_or(name)?;
+        option.1 = args.next().unwrap_or_default();
+    }
+    let [port, every, wait] = options.map(|option| option.1);
+    Ok((port.parse().map_err(|_| port)?, seconds(every)?, seconds(wait)?))
+}
+
+fn seconds(text: String) -> Result<Duration, String> {
+    let time = text.parse().ok().filter(|seconds| (0.01..=1e9).contains(seconds));
+    time.map(Duration::from_secs_f64).ok_or(text)
+}
+
+fn main() {
+    let (code, said) = match options().map(|(port, every, wait)| smol::block_on(run(port, every, wait))) {
+        Ok(Ok(())) => return,
+        Ok(Err(error)) => (1, error.to_string()),
+        Err(wrong) if wrong == "--help" => return println!("{USAGE}"),
+        Err(wrong) => (2, format!("wrong argument '{wrong}'\n{USAGE}")),
+    };
+    eprintln!("long_poll: {said}");
+    exit(code)
 }

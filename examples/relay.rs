@@ -14,18 +14,18 @@
 //! fine, look at the request's `Origin` before `upgrade`.
 
 use std::cell::Cell;
+use std::env;
 use std::io::{self, Write};
 use std::net::TcpListener;
+use std::process::exit;
 use std::time::Duration;
 
 use smol::Async;
 use tidings::{Exchange, Hub, Limits, Message, Payload, Response, Server, Wait};
 
 const PAGE: &str = include_str!("pages/relay.html");
-const USAGE: &str = "usage: relay [--port N] [--mode MODE]
-
-  --port N      the port, 0 for any that is free (default: the variable PORT, else 8080)
-  --mode MODE   both (the default), reply, or others";
+const USAGE: &str = "usage: [PORT=N] relay [--port N] [--mode both|reply|others]\n\
+    N is 0 to 65535, 0 for any port that is free";
 const GAP: &str = "(Some messages are missing here: this connection was too slow.)";
 
 #[derive(Clone, Copy, PartialEq)]
@@ -95,9 +95,9 @@ async fn relay(hub: &Hub, mode: Mode, me: &str, ex: Exchange<'_>) -> tidings::Re
     }
 }
 
-async fn run((port, mode): (u16, Mode)) -> io::Result<()> {
+async fn run(port: u16, mode: Mode) -> io::Result<()> {
     let cannot =
-        |error| io::Error::other(format!("cannot listen on port {port}: {error}; try another --port"));
+        |error| io::Error::other(format!("cannot listen on 127.0.0.1:{port}: {error}; try another --port"));
     let listener = Async::<TcpListener>::bind(([127, 0, 0, 1], port)).map_err(cannot)?;
     let mut limits = Limits::DEFAULT;
     // A longer text is closed with 1009. The history takes up to 16 KiB, so it takes all that come through.
@@ -108,35 +108,32 @@ async fn run((port, mode): (u16, Mode)) -> io::Result<()> {
     server.serve(listener, &async |ex: Exchange<'_>| app(&hub, mode, &clients, ex).await).await
 }
 
-/// The port of `--port N`, else of the environment variable PORT, else 8080; and the mode.
-fn parse() -> Result<(u16, Mode), String> {
-    let port = std::env::var_os("PORT").filter(|port| !port.is_empty());
-    let (mut port, mut mode) = (port.unwrap_or("8080".into()), Mode::Both);
-    let mut args = std::env::args_os().skip(1);
-    while let Some(arg) = args.next() {
-        match (arg.to_str(), args.next().unwrap_or_default()) {
-            (Some("--port"), value) => port = value,
-            (Some("--mode"), value) if value == "both" => mode = Mode::Both,
-            (Some("--mode"), value) if value == "reply" => mode = Mode::Reply,
-            (Some("--mode"), value) if value == "others" => mode = Mode::Others,
-            (Some("--help"), _) => end(0, USAGE),
-            (_, value) => return Err(format!("what is {arg:?} {value:?}?\n{USAGE}")),
-        }
+/// The port and the mode; or what is wrong with the command line.
+fn options() -> Result<(u16, Mode), String> {
+    let port = env::var("PORT").ok().filter(|port| !port.is_empty()).unwrap_or("8080".into());
+    let mut options = [("--port", port), ("--mode", "both".into())];
+    let mut args = env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned());
+    while let Some(name) = args.next() {
+        let option = options.iter_mut().find(|option| option.0 == name).ok_or(name)?;
+        option.1 = args.next().unwrap_or_default();
     }
-    let number = port.to_str().and_then(|port| port.parse().ok());
-    Ok((number.ok_or(format!("--port or PORT takes a number from 0 to 65535, not {port:?}"))?, mode))
-}
-
-fn end(status: i32, what: &str) -> ! {
-    // Nobody may be reading it any more, which is no reason to panic.
-    let _ = match status {
-        0 => writeln!(io::stdout(), "{what}"),
-        _ => writeln!(io::stderr(), "relay: {what}"),
+    let [port, mode] = options.map(|option| option.1);
+    let mode = match &*mode {
+        "both" => Mode::Both,
+        "reply" => Mode::Reply,
+        "others" => Mode::Others,
+        _ => return Err(mode),
     };
-    std::process::exit(status)
+    Ok((port.parse().map_err(|_| port)?, mode))
 }
 
 fn main() {
-    let args = parse().unwrap_or_else(|what| end(2, &what));
-    smol::block_on(run(args)).unwrap_or_else(|error| end(1, &error.to_string()));
+    let (code, said) = match options().map(|(port, mode)| smol::block_on(run(port, mode))) {
+        Ok(Ok(())) => return,
+        Ok(Err(error)) => (1, error.to_string()),
+        Err(wrong) if wrong == "--help" => return println!("{USAGE}"),
+        Err(wrong) => (2, format!("wrong argument '{wrong}'\n{USAGE}")),
+    };
+    eprintln!("relay: {said}");
+    exit(code)
 }

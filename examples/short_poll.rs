@@ -8,33 +8,39 @@
 //!
 //! `--port N` or `PORT=N` sets the port, 0 for any that is free; `--every SECONDS` the time for each update.
 
+use std::env;
 use std::io::{self, Write};
 use std::net::TcpListener;
+use std::process::exit;
 use std::time::{Duration, SystemTime};
 
 use smol::Async;
 use tidings::{Error, Exchange, Hub, Id, Limits, Message, Response, Server};
 
 const PAGE: &str = include_str!("pages/short_poll.html");
-const USAGE: &str = "usage: [PORT=N] short_poll [--port N] [--every SECONDS]";
+const USAGE: &str = "usage: [PORT=N] short_poll [--port N] [--every SECONDS]\n\
+    N is 0 to 65535, 0 for any port that is free; SECONDS is 0.01 or more";
+/// What pages from elsewhere may send.
+const FIELDS: &str = "Content-Type, Cache-Control, If-None-Match, Last-Event-ID";
 
-async fn app(hub: &Hub, ex: Exchange<'_>) -> tidings::Result<()> {
+async fn app(hub: &Hub, mut ex: Exchange<'_>) -> tidings::Result<()> {
+    // Lets pages from elsewhere read the answer: a tutorial's front end has a server of its own, or none. `*` is safe,
+    // as everybody is told the same, and a browser takes it only for requests without cookies.
+    ex.add_header("Access-Control-Allow-Origin", "*")?;
+    ex.add_header("Access-Control-Expose-Headers", "ETag")?;
     let answer = match (ex.method(), ex.path()) {
         ("GET" | "HEAD", "/") => Response::html(PAGE),
         ("GET" | "HEAD", "/time") => Response::text(now()),
         ("GET" | "HEAD", "/api/status") => return newest(ex, hub, "status").await,
         ("GET" | "HEAD", "/update") => return newest(ex, hub, "update").await,
-        (method, "/" | "/time" | "/api/status" | "/update") => match method {
-            // Before it sends a field that a page from elsewhere has set, a browser asks whether it may.
-            "OPTIONS" => Response::new(204)
-                .header("Access-Control-Allow-Methods", "GET, HEAD")
-                .header("Access-Control-Allow-Headers", "If-None-Match"),
-            _ => Response::text("method not allowed\n").with_status(405),
+        // A browser asks so before a page from elsewhere may send a field of its own.
+        ("OPTIONS", _) => Response::new(204).header("Access-Control-Allow-Headers", FIELDS),
+        (_, "/" | "/time" | "/api/status" | "/update") => {
+            Response::text("method not allowed\n").with_status(405).header("Allow", "GET, HEAD, OPTIONS")
         }
-        .header("Allow", "GET, HEAD, OPTIONS"),
         _ => Response::text("there is nothing here, see /\n").with_status(404),
     };
-    ex.reply(public(answer).header("Cache-Control", "no-store")).await
+    ex.reply(answer.header("Cache-Control", "no-store")).await
 }
 
 /// Answers with the newest message of a topic, or with 304 if that is the one that the client has.
@@ -50,13 +56,7 @@ async fn newest(ex: Exchange<'_>, hub: &Hub, topic: &str) -> tidings::Result<()>
     });
     let answer = if has_it { Response::new(304) } else { Response::json(message.data()) };
     // `no-cache`: a browser keeps the answer, and asks by its ETag whether it still holds.
-    ex.reply(public(answer).header("Cache-Control", "no-cache").header("ETag", etag)).await
-}
-
-/// Lets pages from elsewhere read the answer: a tutorial's front end has a server of its own, or none. `*` is
-/// safe, as everybody is told the same, and a browser takes it only for requests without cookies.
-fn public(answer: Response) -> Response {
-    answer.header("Access-Control-Allow-Origin", "*").header("Access-Control-Expose-Headers", "ETag")
+    ex.reply(answer.header("Cache-Control", "no-cache").header("ETag", etag)).await
 }
 
 /// Has something new now and then, whoever asks and how often. With a key, as only the newest is of use.
@@ -74,39 +74,42 @@ fn now() -> impl std::fmt::Display {
     humantime::format_rfc3339_millis(SystemTime::now())
 }
 
-/// The port, and how often there is something new.
-fn options() -> Result<(u16, Duration), String> {
-    let port = std::env::var("PORT").ok().filter(|port| !port.is_empty()).unwrap_or("3000".into());
-    let mut options = [("--port", port), ("--every", "5".into())];
-    let mut args = std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned());
-    while let Some(arg) = args.next() {
-        if arg == "--help" {
-            println!("{USAGE}");
-            std::process::exit(0)
-        }
-        let option = options.iter_mut().find(|(name, _)| *name == arg).ok_or(format!("what is {arg}?"))?;
-        option.1 = args.next().ok_or(format!("{arg} needs a value"))?;
-    }
-    let [(_, port), (_, every)] = options;
-    let port = port.parse().map_err(|_| format!("--port or PORT takes a number up to 65535, not {port}"))?;
-    Ok((port, seconds(&every)?))
-}
-
-fn seconds(text: &str) -> Result<Duration, String> {
-    let time = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    time.filter(|time| time.as_millis() >= 10).ok_or(format!("{text} is no number of seconds from 0.01"))
-}
-
-fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let (port, every) = options().unwrap_or_else(|what| {
-        eprintln!("short_poll: {what}\n{USAGE}");
-        std::process::exit(2)
-    });
-    let listener = Async::<TcpListener>::bind(([127, 0, 0, 1], port))
-        .map_err(|error| format!("cannot listen on 127.0.0.1:{port}: {error}"))?;
+async fn run(port: u16, every: Duration) -> io::Result<()> {
+    let cannot =
+        |error| io::Error::other(format!("cannot listen on 127.0.0.1:{port}: {error}; try another --port"));
+    let listener = Async::<TcpListener>::bind(([127, 0, 0, 1], port)).map_err(cannot)?;
     let (server, hub) = (Server::new(Limits::DEFAULT), Hub::new(&Limits::DEFAULT));
     let _work = smol::spawn(work(hub.clone(), every));
     // Nobody may be reading it, which is no reason to stop.
     let _ = writeln!(io::stdout(), "http://{}/", listener.get_ref().local_addr()?);
-    Ok(smol::block_on(server.serve(listener, &async |ex: Exchange<'_>| app(&hub, ex).await))?)
+    server.serve(listener, &async |ex: Exchange<'_>| app(&hub, ex).await).await
+}
+
+/// The port, and how often there is something new; or what is wrong with the command line.
+fn options() -> Result<(u16, Duration), String> {
+    let port = env::var("PORT").ok().filter(|port| !port.is_empty()).unwrap_or("3000".into());
+    let mut options = [("--port", port), ("--every", "5".into())];
+    let mut args = env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned());
+    while let Some(name) = args.next() {
+        let option = options.iter_mut().find(|option| option.0 == name).ok_or(name)?;
+        option.1 = args.next().unwrap_or_default();
+    }
+    let [port, every] = options.map(|option| option.1);
+    Ok((port.parse().map_err(|_| port)?, seconds(every)?))
+}
+
+fn seconds(text: String) -> Result<Duration, String> {
+    let time = text.parse().ok().filter(|seconds| (0.01..=1e9).contains(seconds));
+    time.map(Duration::from_secs_f64).ok_or(text)
+}
+
+fn main() {
+    let (code, said) = match options().map(|(port, every)| smol::block_on(run(port, every))) {
+        Ok(Ok(())) => return,
+        Ok(Err(error)) => (1, error.to_string()),
+        Err(wrong) if wrong == "--help" => return println!("{USAGE}"),
+        Err(wrong) => (2, format!("wrong argument '{wrong}'\n{USAGE}")),
+    };
+    eprintln!("short_poll: {said}");
+    exit(code)
 }

@@ -24,8 +24,10 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::env;
 use std::io::{self, Write};
 use std::net::TcpListener;
+use std::process::exit;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
@@ -33,9 +35,8 @@ use smol::Async;
 use tidings::{Exchange, Hub, Limits, Message, Payload, Response, Server, Subscription, Wait, WebSocket};
 
 const PAGE: &str = include_str!("pages/signaling.html");
-const USAGE: &str = "usage: signaling [--port N]
-
-  --port N   the port, 0 for any that is free (default: the variable PORT, else 3000)";
+const USAGE: &str = "usage: [PORT=N] signaling [--port N]\n\
+    N is 0 to 65535, 0 for any port that is free";
 /// How many rooms there may be at once.
 const ROOMS: usize = 64;
 /// How many peers there may be in a room.
@@ -212,7 +213,7 @@ fn text<'m>(message: &'m Object, name: &str) -> Result<&'m str, Refusal> {
 
 async fn run(port: u16) -> io::Result<()> {
     let cannot =
-        |error| io::Error::other(format!("cannot listen on port {port}: {error}; try another --port"));
+        |error| io::Error::other(format!("cannot listen on 127.0.0.1:{port}: {error}; try another --port"));
     let listener = Async::<TcpListener>::bind(([127, 0, 0, 1], port)).map_err(cannot)?;
     let mut limits = Limits::DEFAULT;
     // An offer with voice and picture has some 8 KiB, one with a screen beside them more; and a hub takes messages of
@@ -227,32 +228,26 @@ async fn run(port: u16) -> io::Result<()> {
     Server::new(limits).serve(listener, &async |ex: Exchange<'_>| rooms.app(ex).await).await
 }
 
-/// The port of `--port N`, else of the environment variable PORT, else 3000.
-fn port() -> Result<u16, String> {
-    let port = std::env::var_os("PORT").filter(|port| !port.is_empty());
-    let mut port = port.unwrap_or("3000".into());
-    let mut args = std::env::args_os().skip(1);
-    while let Some(arg) = args.next() {
-        match arg.to_str() {
-            Some("--port") => port = args.next().unwrap_or_default(),
-            Some("--help") => end(0, USAGE),
-            _ => return Err(format!("what is {arg:?}?\n{USAGE}")),
-        }
+/// The port, or what is wrong with the command line.
+fn options() -> Result<u16, String> {
+    let port = env::var("PORT").ok().filter(|port| !port.is_empty()).unwrap_or("3000".into());
+    let mut options = [("--port", port)];
+    let mut args = env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned());
+    while let Some(name) = args.next() {
+        let option = options.iter_mut().find(|option| option.0 == name).ok_or(name)?;
+        option.1 = args.next().unwrap_or_default();
     }
-    let number = port.to_str().and_then(|port| port.parse().ok());
-    number.ok_or(format!("--port or PORT takes a number from 0 to 65535, not {port:?}"))
-}
-
-fn end(status: i32, what: &str) -> ! {
-    // Nobody may be reading it any more, which is no reason to panic.
-    let _ = match status {
-        0 => writeln!(io::stdout(), "{what}"),
-        _ => writeln!(io::stderr(), "signaling: {what}"),
-    };
-    std::process::exit(status)
+    let [port] = options.map(|option| option.1);
+    port.parse().map_err(|_| port)
 }
 
 fn main() {
-    let port = port().unwrap_or_else(|what| end(2, &what));
-    smol::block_on(run(port)).unwrap_or_else(|error| end(1, &error.to_string()));
+    let (code, said) = match options().map(|port| smol::block_on(run(port))) {
+        Ok(Ok(())) => return,
+        Ok(Err(error)) => (1, error.to_string()),
+        Err(wrong) if wrong == "--help" => return println!("{USAGE}"),
+        Err(wrong) => (2, format!("wrong argument '{wrong}'\n{USAGE}")),
+    };
+    eprintln!("signaling: {said}");
+    exit(code)
 }

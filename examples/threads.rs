@@ -12,10 +12,11 @@
 //! On Linux the kernel chooses the thread when a connection comes (`SO_REUSEPORT`). Elsewhere that option gives all
 //! connections to one socket, or does not exist; so there the threads share one socket, and whoever is first accepts.
 
+use std::env;
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::num::NonZero;
-use std::process::ExitCode;
+use std::process::exit;
 use std::thread;
 use std::time::Duration;
 
@@ -23,6 +24,9 @@ use async_signal::{Signal, Signals};
 use smol::Async;
 use smol::stream::StreamExt;
 use tidings::{Exchange, Hub, Limits, Response, Server, transport};
+
+const USAGE: &str = "usage: [PORT=N] threads [--port N] [--threads N]\n\
+    a port is 0 to 65535, 0 for any that is free; there are 1 to 256 threads, else one for each core";
 
 async fn app(hub: &Hub, mut ex: Exchange<'_>) -> tidings::Result<()> {
     match (ex.method(), ex.path()) {
@@ -108,32 +112,28 @@ fn run(port: u16, threads: usize) -> io::Result<()> {
     })
 }
 
-/// The port and the number of threads.
-fn parse() -> Result<(u16, usize), String> {
-    let port = std::env::var_os("PORT").filter(|port| !port.is_empty()).unwrap_or("3000".into());
-    let (mut port, mut threads) = (port.to_string_lossy().into_owned(), None);
-    let mut args = std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned());
-    while let Some(arg) = args.next() {
-        match arg.as_str() {
-            "--port" => port = args.next().unwrap_or_default(),
-            "--threads" => threads = Some(args.next().unwrap_or_default()),
-            _ => return Err(format!("'{arg}'? usage: threads [--port N] [--threads N]")),
-        }
+/// The port and the number of threads; or what is wrong with the command line.
+fn options() -> Result<(u16, usize), String> {
+    let port = env::var("PORT").ok().filter(|port| !port.is_empty()).unwrap_or("3000".into());
+    let cores = thread::available_parallelism().map_or(1, NonZero::get).min(256);
+    let mut options = [("--port", port), ("--threads", cores.to_string())];
+    let mut args = env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned());
+    while let Some(name) = args.next() {
+        let option = options.iter_mut().find(|option| option.0 == name).ok_or(name)?;
+        option.1 = args.next().unwrap_or_default();
     }
-    let port = port.parse().map_err(|_| format!("the port is a number from 0 to 65535, not '{port}'"))?;
-    let Some(threads) = threads else {
-        return Ok((port, thread::available_parallelism().map_or(1, NonZero::get)));
-    };
+    let [port, threads] = options.map(|option| option.1);
     let number = threads.parse().ok().filter(|number| (1..=256).contains(number));
-    Ok((port, number.ok_or(format!("--threads takes 1 to 256, not '{threads}'"))?))
+    Ok((port.parse().map_err(|_| port)?, number.ok_or(threads)?))
 }
 
-fn main() -> ExitCode {
-    let (code, error) = match parse().map(|(port, threads)| run(port, threads)) {
-        Ok(Ok(())) => return ExitCode::SUCCESS,
+fn main() {
+    let (code, said) = match options().map(|(port, threads)| run(port, threads)) {
+        Ok(Ok(())) => return,
         Ok(Err(error)) => (1, error.to_string()),
-        Err(what) => (2, what),
+        Err(wrong) if wrong == "--help" => return println!("{USAGE}"),
+        Err(wrong) => (2, format!("wrong argument '{wrong}'\n{USAGE}")),
     };
-    let _ = writeln!(io::stderr(), "threads: {error}");
-    ExitCode::from(code)
+    eprintln!("threads: {said}");
+    exit(code)
 }

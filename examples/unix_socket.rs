@@ -11,12 +11,12 @@
 //! A file left over from a run that was killed is replaced. One that somebody listens on, or that is no socket, is
 //! not touched. Ctrl-C or SIGTERM removes it and ends the program, with a last word to every client.
 
-use std::ffi::OsString;
+use std::env;
 use std::fs::{self, File, Permissions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::exit;
 use std::time::Duration;
 
 use async_signal::{Signal, Signals};
@@ -26,6 +26,8 @@ use smol::net::unix::{UnixListener, UnixStream};
 use smol::stream::StreamExt;
 use smol::{Timer, future};
 use tidings::{Conn, Exchange, Hub, Limits, Response, Server, transport};
+
+const USAGE: &str = "usage: unix_socket [--path FILE]";
 
 async fn app(hub: &Hub, mut ex: Exchange<'_>) -> tidings::Result<()> {
     match (ex.method(), ex.path()) {
@@ -127,21 +129,23 @@ async fn run(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Where to listen.
-fn parse(mut args: impl Iterator<Item = OsString>) -> Result<PathBuf, &'static str> {
-    match (args.next(), args.next(), args.next()) {
-        (None, ..) => Ok("tidings.sock".into()),
-        (Some(option), Some(path), None) if option == "--path" && !path.is_empty() => Ok(path.into()),
-        _ => Err("usage: unix_socket [--path FILE]"),
+/// Where to listen, or what is wrong with the command line.
+fn options() -> Result<PathBuf, String> {
+    let args: Vec<_> = env::args_os().skip(1).collect();
+    match &args[..] {
+        [] => Ok("tidings.sock".into()),
+        [option, path] if option == "--path" && !path.is_empty() => Ok(path.into()),
+        [wrong, ..] => Err(wrong.to_string_lossy().into()),
     }
 }
 
-fn main() -> ExitCode {
-    let (code, error) = match parse(std::env::args_os().skip(1)).map(|path| smol::block_on(run(&path))) {
-        Ok(Ok(())) => return ExitCode::SUCCESS,
+fn main() {
+    let (code, said) = match options().map(|path| smol::block_on(run(&path))) {
+        Ok(Ok(())) => return,
         Ok(Err(error)) => (1, error.to_string()),
-        Err(usage) => (2, usage.to_owned()),
+        Err(wrong) if wrong == "--help" => return println!("{USAGE}"),
+        Err(wrong) => (2, format!("wrong argument '{wrong}'\n{USAGE}")),
     };
-    let _ = writeln!(io::stderr(), "unix_socket: {error}");
-    ExitCode::from(code)
+    eprintln!("unix_socket: {said}");
+    exit(code)
 }

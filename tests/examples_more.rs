@@ -122,17 +122,17 @@ fn a_wrong_argument_ends_with_2_and_says_which() {
         ("ai_stream", &["--every", "often"], None, "'often'"),
         ("ai_stream", &["--every", "-1"], None, "'-1'"),
         ("ai_stream", &["--every", "NaN"], None, "'NaN'"),
-        ("ai_stream", &["--colour"], None, "usage: ai_stream"),
+        ("ai_stream", &["--colour"], None, "'--colour'"),
         ("embed", &["--port", "3000x"], None, "'3000x'"),
         ("embed", &[], Some("99999"), "'99999'"),
         ("embed", &["--every", "0"], None, "'0'"),
-        ("embed", &["--colour", "red"], None, "usage: embed"),
+        ("embed", &["--colour", "red"], None, "'--colour'"),
         ("threads", &["--port", ""], Some("3000"), "port"),
         ("threads", &[], Some("port"), "'port'"),
         ("threads", &["--threads", "0"], None, "'0'"),
         ("threads", &["--threads", "257"], None, "'257'"),
         ("threads", &["--threads"], None, "--threads"),
-        ("threads", &["more"], None, "usage: threads"),
+        ("threads", &["more"], None, "'more'"),
         ("unix_socket", &["--path"], None, "usage: unix_socket"),
         ("unix_socket", &["--path", "/tmp/a", "/tmp/b"], None, "usage: unix_socket"),
     ];
@@ -143,6 +143,103 @@ fn a_wrong_argument_ends_with_2_and_says_which() {
             refused(&command.output().await.expect("it runs"), 2, names);
         }
     });
+}
+
+#[test]
+fn help_is_the_usage_and_no_error() {
+    run(async {
+        for name in ["ai_stream", "embed", "threads", "unix_socket"] {
+            let output = command(example(name), &["--help"]).output().await.expect("it runs");
+            let said = String::from_utf8_lossy(&output.stdout);
+            assert!(output.status.success() && output.stderr.is_empty(), "{name}");
+            assert!(said.starts_with("usage: ") && said.contains(name), "{said}");
+        }
+    });
+}
+
+/// An example, and what makes it quicker than a person wants it.
+const STARTS: [&str; 12] = [
+    "ai_stream --every 0.01",
+    "chat",
+    "demo",
+    "embed",
+    "events",
+    "long_poll --every 0.1",
+    "relay",
+    "short_poll",
+    "signaling",
+    "threads",
+    "ticks --every 0.1",
+    "unix_socket",
+];
+
+/// The lines of curl on top of an example, as they stand there but for the port, and for ids that are to be put in.
+fn curl_lines(name: &str, port: u16) -> Vec<String> {
+    let source = format!("{}/examples/{name}.rs", env!("CARGO_MANIFEST_DIR"));
+    let source = fs::read_to_string(source).expect("the example");
+    let here = format!("127.0.0.1:{port}");
+    let lines = source.lines().filter_map(|line| line.strip_prefix("//!     curl "));
+    lines
+        .map(|line| line.replace("127.0.0.1:3000", &here).replace("127.0.0.1:8080", &here))
+        .map(|line| {
+            line.replace("=ID", "=earliest").replace(": ID", ": earliest").replace("\"ID\"", "\"1-1\"")
+        })
+        .map(|line| format!("exec curl -sS --fail --max-time 15 {line}"))
+        .collect()
+}
+
+/// Runs a line; a stream until something comes, anything else to its end.
+fn run_line(folder: &Path, line: &str) {
+    use std::io::Read;
+    use std::process::{Command, Stdio};
+    let mut curl = Command::new("sh");
+    let mut curl =
+        curl.args(["-c", line]).current_dir(folder).stdout(Stdio::piped()).spawn().expect("a shell");
+    let mut said = curl.stdout.take().expect("piped");
+    if line.contains(" -N ") {
+        assert!(said.read(&mut [0; 64]).expect("its output") > 0, "{line}: nothing comes");
+        curl.kill().expect("killed");
+        curl.wait().expect("its end");
+        return;
+    }
+    let mut text = String::new();
+    said.read_to_string(&mut text).expect("text");
+    assert!(curl.wait().expect("its end").success() && !text.is_empty(), "{line}: {text}");
+}
+
+#[test]
+fn the_lines_of_curl_on_top_work_as_they_are_printed() {
+    for start in STARTS {
+        let args: Vec<&str> = start.split(' ').collect();
+        let folder = Folder::new(&format!("curl-{}", args[0]));
+        let port: &[&str] = if args[0] == "unix_socket" { &[] } else { &["--port", "0"] };
+        let mut command = command(example(args[0]), &args[1..]);
+        let mut program = smol::block_on(Program::of(command.args(port).current_dir(&folder.0)));
+        if args[0] == "demo" {
+            // It greets, and then says where its page is.
+            while program.port == 0 {
+                let line = smol::block_on(program.line());
+                let url = line.split("http://127.0.0.1:").nth(1).and_then(|rest| rest.split('/').next());
+                program.port = url.map_or(0, |port| port.parse().expect("a port"));
+            }
+        }
+        let lines = curl_lines(args[0], program.port);
+        assert!(!lines.is_empty(), "{start}");
+        let (acts, lines): (Vec<_>, Vec<_>) = lines.iter().partition(|line| line.contains(" -X "));
+        let (posts, asks): (Vec<_>, Vec<_>) = lines.into_iter().partition(|line| line.contains(" -d "));
+        std::thread::scope(|scope| {
+            let asks: Vec<_> =
+                asks.into_iter().map(|line| scope.spawn(|| run_line(&folder.0, line))).collect();
+            // Some of them wait for what is posted.
+            loop {
+                posts.iter().for_each(|line| run_line(&folder.0, line));
+                if asks.iter().all(|ask| ask.is_finished()) {
+                    break;
+                }
+            }
+        });
+        acts.iter().for_each(|line| run_line(&folder.0, line));
+    }
 }
 
 /// A program has ended with this status, and said why in one place.
@@ -164,7 +261,8 @@ fn a_busy_port_ends_with_1_and_the_argument_wins_over_the_variable() {
                 &mut command(example(name), &["--port", &port]),
                 command(example(name), &[]).env("PORT", &port),
             ] {
-                refused(&busy.output().await.expect("it runs"), 1, &format!("127.0.0.1:{port}"));
+                let why = format!("{name}: cannot listen on 127.0.0.1:{port}: ");
+                refused(&busy.output().await.expect("it runs"), 1, &why);
             }
             assert_eq!(first.ask("GET", "/", "", b"").await.status, 200, "{name}");
         }
@@ -185,8 +283,8 @@ const ROUTES: [(&str, &str); 3] = [
         GET /chat -> 405 | allow: POST, OPTIONS |
         DELETE /chat -> 405 | access-control-allow-origin: * |
         OPTIONS /chat -> 204 | access-control-allow-origin: * |
-        OPTIONS /chat -> 204 | access-control-allow-methods: POST, OPTIONS |
-        OPTIONS /chat -> 204 | access-control-allow-headers: Content-Type, Last-Event-ID |
+        OPTIONS /chat -> 204 | access-control-allow-headers: Content-Type, Cache-Control, If-None-Match, Last-Event-ID |
+        OPTIONS / -> 204 | access-control-allow-origin: * |
         POST /chat {"content":"Why?"} -> 200 | access-control-allow-origin: * | Why?
         POST /chat {"content":"Why?","model":{"name":[1]}} -> 200 | content-type: text/plain; charset=utf-8 | Why?
         POST /chat {"content":7} -> 400 | access-control-allow-origin: * | {"content":"a question"}
@@ -412,7 +510,8 @@ fn a_body_that_is_not_json_is_400_and_says_at_which_byte() {
             assert!(answer.body.contains(&format!("at byte {byte}:")), "{shown}\n{}", answer.body);
         }
         let long = json!({ "content": "x".repeat(20_000) }).to_string();
-        assert_eq!(program.ask("POST", "/chat", "", long.as_bytes()).await.status, 413);
+        let answer = program.ask("POST", "/chat", "", long.as_bytes()).await;
+        assert_eq!((answer.status, answer.field("access-control-allow-origin")), (413, Some("*")));
     });
 }
 
@@ -445,7 +544,7 @@ fn where_too_many_are_held_sse_ends_at_once_and_chat_is_503() {
         let answer = program.ask("GET", "/sse", "", b"").await;
         assert_eq!((answer.status, events(&answer.body)), (200, vec![]));
         let answer = program.ask("POST", "/chat", "", br#"{"content":"Why?"}"#).await;
-        assert_eq!(answer.status, 503);
+        assert_eq!((answer.status, answer.field("access-control-allow-origin")), (503, Some("*")));
         assert!(answer.field("retry-after").is_some());
     });
 }

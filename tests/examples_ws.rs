@@ -135,9 +135,9 @@ fn the_port_is_an_argument_or_a_variable_and_a_bad_one_is_refused() {
             Program::of(example(name).args(["--port", "0"]).env("PORT", "nonsense")).await;
             let busy = free.port.to_string();
             let bad: [(&[&str], &str, i32, &str); 7] = [
-                (&[], "nonsense", 2, "\"nonsense\""),
-                (&[], "-1", 2, "\"-1\""),
-                (&["--port", "65536"], "0", 2, "\"65536\""),
+                (&[], "nonsense", 2, "'nonsense'"),
+                (&[], "-1", 2, "'-1'"),
+                (&["--port", "65536"], "0", 2, "'65536'"),
                 (&["--port"], "0", 2, "--port"),
                 (&["--colour", "red"], "0", 2, "usage: "),
                 (&["--port", &busy], "", 1, &busy),
@@ -274,6 +274,38 @@ fn chat_gives_what_was_said_before_to_whoever_asks_and_says_where_it_is_not_sure
         let fields = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
                       Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
         assert_eq!(client.get("/?after=yesterday", fields).await.status, 400);
+    });
+}
+
+#[test]
+fn chat_goes_on_behind_an_id_for_whoever_asks_for_ids() {
+    run(async {
+        let chat = Program::start("chat", &[]).await;
+        let mut said = chat.socket("/").await;
+        let mut with_ids = chat.socket("/?envelope=1&after=earliest").await;
+        said.send("a").await;
+        assert_eq!(said.text().await, "a");
+        let first = with_ids.json().await;
+        assert_eq!(first["data"], "a");
+        with_ids.leave().await;
+        for text in ["\"b\"", "c"] {
+            said.send(text).await;
+            assert_eq!(said.text().await, text);
+        }
+        let id = first["id"].as_str().expect("an id");
+        let mut with_ids = chat.socket(&format!("/?envelope=1&after={id}")).await;
+        assert_eq!(
+            [with_ids.json().await["data"].take(), with_ids.json().await["data"].take()],
+            ["\"b\"", "c"]
+        );
+        // An id of another run.
+        let mut foreign = chat.socket("/?after=1-1&envelope=1").await;
+        let gap = foreign.json().await;
+        assert!(gap["gap"] == true && gap["next"].is_string(), "{gap}");
+        assert_eq!(foreign.json().await["data"], "a");
+        // Without being asked for they are not there.
+        let mut plain = chat.socket(&format!("/?after={id}&envelope=0")).await;
+        assert_eq!(plain.text().await, "\"b\"");
     });
 }
 

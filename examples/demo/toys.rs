@@ -1,5 +1,5 @@
-//! What the page of `demo.rs` shows and does beside the messages: figures, a burst, a cut, a restart. None of it
-//! is needed to serve the four transports.
+//! What the page of `demo.rs` shows and does beside the messages: its files, figures, a burst, a cut, a restart. None of
+//! it is needed to serve the four transports.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -165,6 +165,34 @@ impl Drop for Open<'_> {
     fn drop(&mut self) {
         self.0.set(self.0.get() - 1);
     }
+}
+
+/// A file of the page, or what is wrong with the request.
+pub(crate) fn file(method: &str, path: &str) -> Response {
+    let (kind, text) = match path {
+        "/" => ("html", include_str!("../pages/demo/index.html")),
+        "/style.css" => ("css", include_str!("../pages/demo/style.css")),
+        "/words.js" => ("javascript", include_str!("../pages/demo/words.js")),
+        "/figures.js" => ("javascript", include_str!("../pages/demo/figures.js")),
+        "/panes.js" => ("javascript", include_str!("../pages/demo/panes.js")),
+        "/charts.js" => ("javascript", include_str!("../pages/demo/charts.js")),
+        "/page.js" => ("javascript", include_str!("../pages/demo/page.js")),
+        "/poll" | "/wait" | "/events" | "/stats" => return only("GET, HEAD"),
+        "/ws" => return only("GET"),
+        "/publish" | "/burst" | "/cut" | "/restart" => return only("POST"),
+        _ => return Response::text("there is nothing here, see /\n").with_status(404),
+    };
+    match method {
+        "GET" | "HEAD" => Response::new(200)
+            .header("Content-Type", format!("text/{kind}; charset=utf-8"))
+            .header("Cache-Control", "no-store")
+            .body(text.as_bytes()),
+        _ => only("GET, HEAD"),
+    }
+}
+
+fn only(allow: &'static str) -> Response {
+    Response::text("the method is not allowed\n").with_status(405).header("Allow", allow)
 }
 
 /// Whether a page of another site asks: a browser lets it send a form anywhere, and says so here.

@@ -141,6 +141,11 @@ await check("a wrong argument ends with 2, a busy port with 1, help with 0", () 
     assert.equal(status, 2, args.join(" "));
     assert(stderr.includes(args[0]) && stderr.includes("usage:"), stderr);
   }
+  const inVariable = (PORT, ...args) => spawnSync(binary, args, { encoding: "utf8", timeout: PATIENCE, env: { ...process.env, PORT } });
+  assert.equal(inVariable("x").status, 2);
+  assert.match(inVariable("x").stderr, /'x'[^]*usage: \[PORT=N\]/);
+  assert.equal(inVariable(String(port)).status, 1);
+  assert.equal(inVariable("x", "--port", String(port)).status, 1, "the argument wins");
   const busy = run("--port", String(port));
   assert.equal(busy.status, 1);
   assert(busy.stderr.includes(`127.0.0.1:${port}`) && busy.stderr.includes("--port"), busy.stderr);

@@ -13,7 +13,7 @@ import { spawnSync } from "node:child_process";
 import { once } from "node:events";
 import http from "node:http";
 import { WebSocket as Client } from "ws";
-import { DOWN, check, end, example, report, startBrowser, startProgram, until } from "./harness.mjs";
+import { DOWN, check, end, example, follows, report, startBrowser, startProgram, until } from "./harness.mjs";
 
 const ALONE = process.env.TIDINGS_ALONE === "1";
 if (!ALONE && spawnSync("unshare", ["-n", "ip", "link", "set", "lo", "up"]).status === 0) {
@@ -48,7 +48,7 @@ async function write(page, text) {
 const shows = (page, lines) =>
   until(async () => assert.deepEqual(await page.getByRole("log").locator("li span").allTextContents(), lines));
 
-/** It fits a phone, and is light or dark as the person likes it. */
+/** It fits a phone, also when that is turned, and is light or dark as the person likes it. */
 async function looksWell(page) {
   await page.bringToFront();
   const colours = [];
@@ -62,6 +62,14 @@ async function looksWell(page) {
   }
   assert.notEqual(colours[0], colours[1]);
   await page.emulateMedia({ colorScheme: null });
+  let count = 0;
+  const log = page.getByRole("log");
+  await follows(page, log, async () => {
+    const line = `line ${count += 1}, which is long enough for more than one line on a phone that is held upright`;
+    await box(page).fill(line);
+    await box(page).press("Enter");
+    await log.locator("li").last().filter({ hasText: line }).waitFor();
+  });
 }
 
 /** What the Tab key reaches, from the heading on. */
@@ -162,8 +170,13 @@ await check("chat: who comes late sees what was said", async () => {
 await check("chat: whom the server closes is told why, and comes back", async () => {
   await ann.evaluate(() => socket.send(new Uint8Array(1)));
   await is(ann, /^reconnecting: only text is understood here$/);
+  // What is said meanwhile is there afterwards, once and without a notice.
+  const before = await ann.getByRole("log").locator("li span").allTextContents();
+  const other = await client(chat);
+  for (const text of ["one without ann", "and another"]) other.send(text);
   await is(ann, /^open$/);
-  await until(async () => assert.match(await ann.locator("li.notice span").textContent(), /^Connected again/));
+  for (const page of [ann, ben]) await shows(page, [...before, "one without ann", "and another"]);
+  other.terminate();
 });
 
 await check("chat: after a kill and a restart both tabs go on and say that something may be missing", async () => {
@@ -180,7 +193,7 @@ await check("chat: after a kill and a restart both tabs go on and say that somet
   for (const page of [ann, ben]) {
     await until(async () => {
       const lines = await page.getByRole("log").locator("li span").allTextContents();
-      assert.match(lines.at(-2), /^Connected again/);
+      assert.match(lines.at(-2), /^Some messages may be missing/);
       assert.equal(lines.at(-1), "into the void");
     });
   }
@@ -495,12 +508,36 @@ await check("signaling: clients of the npm package ws are introduced, and told w
 
 if (ALONE) {
   await check("without --port each has the port of its tutorial", async () => {
-    for (const [name, port] of [["chat", 3000], ["relay", 8080], ["signaling", 3000]]) {
-      process.env.PORT = ""; // the same as none
+    process.env.PORT = ""; // the same as none
+    for (const name of ["ai_stream", "chat", "demo", "embed", "events", "long_poll", "relay", "short_poll", "signaling",
+      "threads", "ticks"]) {
       const program = await startProgram(example(name), []);
-      assert.equal(program.port, port);
-      await end(program, "SIGTERM");
+      assert.equal(program.port, name === "relay" ? 8080 : 3000, name);
+      await end(program, "SIGKILL");
     }
+  });
+
+  await check("without --every a tick comes every 2 seconds, a piece of an answer every second", async () => {
+    const [ticks, answer] = [await start("ticks"), await start("ai_stream")];
+    const take = async (url, count) => {
+      const [came, leave] = [[], new AbortController()];
+      let text = "";
+      for await (const piece of (await fetch(url, { signal: leave.signal })).body) {
+        text += Buffer.from(piece).toString();
+        for (const [, data] of text.matchAll(/^data: (.*)\n\n/gm)) came.push([performance.now(), data]);
+        text = text.slice(text.lastIndexOf("\n\n") + 1);
+        if (came.length >= count) break;
+      }
+      leave.abort();
+      return came;
+    };
+    const [told, pieces] = await Promise.all([take(`http://127.0.0.1:${ticks.port}/events`, 2),
+      take(`http://127.0.0.1:${answer.port}/sse`, 3)]);
+    const apart = JSON.parse(told[1][1]).timestamp - JSON.parse(told[0][1]).timestamp;
+    assert(apart >= 1990 && apart < 4000, `ticks are ${apart} ms apart`);
+    const took = pieces[2][0] - pieces[0][0];
+    assert(took >= 1900 && took < 4000, `two pieces take ${took} ms`);
+    for (const program of [ticks, answer]) await end(program, "SIGKILL");
   });
 }
 

@@ -9,7 +9,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import http from "node:http";
 import net from "node:net";
-import { DOWN, check, end, example, report, request, startBrowser, startProgram, startProxy, until } from "./harness.mjs";
+import { DOWN, check, end, example, follows, report, request, startBrowser, startProgram, startProxy, until } from "./harness.mjs";
 
 const browser = await startBrowser();
 const asked = []; // the requests of all pages
@@ -109,12 +109,17 @@ await check("long_poll: the page shows the value, every message, and the texts",
 await check("events: what one sends reaches all pages", async () => {
   let program = await start("events");
   const [page, other] = [await open(program), await open(program)];
-  for (const each of [page, other]) await shows(each, ["Connected"]);
+  await shows(other, ["Connected"]);
   await write(other, "<b>hello</b>");
   await until(async () => assert.equal(await text(other, "outcome"), "Data sent successfully"));
   const wanted = ["Connected", `{"data":"<b>hello</b>"}`];
   for (let n = 1; n <= 40; n++) wanted.push((await update(program, n), `{"data":${n}}`));
-  for (const each of [page, other]) await shows(each, wanted);
+  await shows(other, wanted);
+  // The one that nobody looked at goes on where it was.
+  await state(page, "paused");
+  await page.bringToFront();
+  wanted.splice(1, 0, "Connected");
+  await shows(page, wanted);
   await other.close();
 
   program = await restart(program, page, "reconnecting", "events");
@@ -125,6 +130,47 @@ await check("events: what one sends reaches all pages", async () => {
   browser.tolerated = null;
   await page.close();
   await end(program, "SIGKILL");
+});
+
+await check("events, ticks: of more tabs than a browser has connections each works when it is looked at", async () => {
+  const [events, ticks] = [await start("events"), await start("ticks", "--every", "0.2")];
+  const tabs = [];
+  for (let n = 1; n <= 8; n++) {
+    tabs.push(await open(events));
+    await state(tabs.at(-1), "open");
+    const page = await open(ticks);
+    await until(async () => assert((await lines(page)).length > 0));
+    if (n < 8) continue;
+    // What came meanwhile is not missing.
+    const last = (await lines(page)).at(-1);
+    await tabs[0].bringToFront();
+    await state(page, "paused");
+    await page.bringToFront();
+    await until(async () => assert((await lines(page)).length > 3));
+    assert((await lines(page)).includes(last) && !(await lines(page)).some(line => line.startsWith("gap")));
+  }
+  await update(events, "to all");
+  for (const tab of [tabs[0], tabs[7]]) {
+    await tab.bringToFront();
+    await until(async () => assert.deepEqual((await lines(tab)).filter(line => line !== "Connected"), [`{"data":"to all"}`]));
+  }
+  for (const page of browser.context.pages()) await page.close();
+  for (const program of [events, ticks]) await end(program, "SIGKILL");
+});
+
+await check("the newest line stays in sight when a phone is turned, unless the reader has scrolled away", async () => {
+  for (const [name, list] of [["events", "#list"], ["long_poll", "#messages"]]) {
+    const program = await start(name);
+    const page = await open(program);
+    let count = 0;
+    await follows(page, page.locator(list), async () => {
+      count += 1;
+      await update(program, `line ${count}, which is long enough for more than one line on a phone that is held upright`);
+      await page.locator(`${list} li`).last().filter({ hasText: `line ${count},` }).waitFor();
+    });
+    await page.close();
+    await end(program, "SIGKILL");
+  }
 });
 
 await check("events, long_poll: after connections that were cut no message is missing, none comes twice", async () => {
@@ -174,12 +220,11 @@ await check("ticks: the page shows them, as JSON and as text, and goes on after 
 
 await check("ticks: after `close` the page does not come back, where a page without that handler does", async () => {
   const program = await start("ticks", "--every", "0.2", "--stop-after", "1");
-  const page = await open(program);
   const naive = await open(program);
   // As most tutorials have it, nothing closes it.
   await script(naive, "source.close(); new EventSource('/events').onmessage = event => console.log(event.data);");
-  const of = which => asked.filter(one => one.frame().page() === which && one.url().endsWith("/events")).length;
-  await page.bringToFront();
+  const page = await open(program);
+  const of = which => asked.filter(one => one.frame().page() === which && one.url().includes("/events")).length;
   await state(page, "closed by the server");
   const before = await lines(page);
   assert(before.length > 0);
@@ -188,6 +233,12 @@ await check("ticks: after `close` the page does not come back, where a page with
   assert.equal(of(page), 1);
   assert.deepEqual(await lines(page), before);
   assert.equal(await page.evaluate(() => source.readyState), 2);
+  // Nor when it was not looked at for a while.
+  await naive.bringToFront();
+  await until(async () => assert(await page.evaluate(() => document.hidden)));
+  await page.bringToFront();
+  await state(page, "closed by the server");
+  assert.equal(of(page), 1);
   await page.close();
   await naive.close();
   await end(program, "SIGKILL");
@@ -405,6 +456,35 @@ await check("from another origin: EventSource, JSON by POST, ETags, a long poll 
     return got;
   }, long.port);
   assert.deepEqual(messages, [1, 2, 3]);
+
+  // By its cookie as well, if the tutorial's fetch is told to send it: what comes between two polls is not lost.
+  const cookies = await start("long_poll", "--wait", "0.3");
+  const poll = () => page.evaluate(async port =>
+    (await (await fetch(`http://127.0.0.1:${port}/poll`, { credentials: "include" })).json()).data, cookies.port);
+  assert.equal(await poll(), null);
+  await update(cookies, 1);
+  assert.equal(await poll(), 1);
+  for (const n of [2, 3]) await update(cookies, n);
+  assert.deepEqual([await poll(), await poll()], [2, 3]);
+
+  // Fields that a client adds by itself, and errors, are no riddle either.
+  browser.tolerated = /status of 4(00|04|13)/;
+  for (const [{ port }, paths] of [[long, ["/poll?after=earliest", "/data"]], [short, ["/update", "/time"]]]) {
+    for (const path of paths) {
+      const headers = { "Content-Type": "application/json", "Cache-Control": "no-cache", "If-None-Match": '"x"' };
+      const status = await page.evaluate(async ([url, headers]) => (await fetch(url, { headers })).status,
+        [`http://127.0.0.1:${port}${path}`, headers]);
+      assert.equal(status, 200, path);
+    }
+  }
+  for (const [{ port }, path, status, options] of [
+    [long, "/poll?after=x", 400], [long, "/nothing", 404], [events, "/nothing", 404, { headers: { "Cache-Control": "no-cache" } }],
+    [events, "/update", 413, { method: "POST", body: "x".repeat(70_000) }],
+  ]) {
+    const answer = await page.evaluate(async ([url, options]) => (await fetch(url, options)).status, [`http://127.0.0.1:${port}${path}`, options]);
+    assert.equal(answer, status, path);
+  }
+  browser.tolerated = null;
   await page.close();
 });
 
