@@ -97,7 +97,7 @@ async fn tick(hub: Hub, every: Duration, text: bool) -> tidings::Result<()> {
     }
 }
 
-async fn run(port: u16, every: Duration, text: bool, lasts: Duration) -> io::Result<()> {
+async fn run((port, every, lasts, text): Options) -> io::Result<()> {
     let cannot =
         |error| io::Error::other(format!("cannot listen on 127.0.0.1:{port}: {error}; try another --port"));
     let listener = Async::<TcpListener>::bind(([127, 0, 0, 1], port)).map_err(cannot)?;
@@ -108,9 +108,11 @@ async fn run(port: u16, every: Duration, text: bool, lasts: Duration) -> io::Res
     server.serve(listener, &async |ex: Exchange<'_>| app(&hub, lasts, ex).await).await
 }
 
-/// The port, the time between two ticks, how long a stream lasts (else some thirty years), and whether ticks are plain
-/// text; or what is wrong with the command line.
-fn options() -> Result<(u16, Duration, Duration, bool), String> {
+/// The port, the time between two ticks, how long a stream lasts (some thirty years), and whether ticks are plain text.
+type Options = (u16, Duration, Duration, bool);
+
+/// The options, or what is wrong with the command line.
+fn options() -> Result<Options, String> {
     let port = env::var("PORT").ok().filter(|port| !port.is_empty()).unwrap_or("3000".into());
     let mut options = [("--port", port), ("--every", "2".into()), ("--stop-after", "1e9".into())];
     let text = env::args_os().any(|arg| arg == "--text");
@@ -130,13 +132,12 @@ fn seconds(text: String) -> Result<Duration, String> {
 }
 
 fn main() {
-    let (code, said) =
-        match options().map(|(port, every, lasts, text)| smol::block_on(run(port, every, text, lasts))) {
-            Ok(Ok(())) => return,
-            Ok(Err(error)) => (1, error.to_string()),
-            Err(wrong) if wrong == "--help" => return println!("{USAGE}"),
-            Err(wrong) => (2, format!("wrong argument '{wrong}'\n{USAGE}")),
-        };
+    let (code, said) = match options().map(|options| smol::block_on(run(options))) {
+        Ok(Ok(())) => return,
+        Ok(Err(error)) => (1, error.to_string()),
+        Err(wrong) if wrong == "--help" => return println!("{USAGE}"),
+        Err(wrong) => (2, format!("wrong argument '{wrong}'\n{USAGE}")),
+    };
     eprintln!("ticks: {said}");
     exit(code)
 }
