@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-/// The most that one call reads from a connection, in bytes, and the size of the read buffer that a thread
+/// The most that one call reads from a connection, in bytes, and the largest that the read buffer gets which a thread
 /// shares among its connections.
 pub(crate) const READ: usize = 16 * 1024;
 

@@ -24,6 +24,8 @@ use smol::io::{AsyncRead, AsyncWrite};
 use tidings::{Conn, Error, Exchange, Limits, Response};
 
 const SHORT: Duration = Duration::from_millis(40);
+/// So long that a busy machine is not late by as much.
+const LONG: Duration = Duration::from_secs(2);
 const CLOSE: &str = "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
 
 /// A pipe that may be set not to flush or close.
@@ -107,7 +109,7 @@ fn what_is_buffered_is_given_back_while_it_lingers() {
 #[test]
 fn a_write_has_its_own_time_after_one_that_was_dropped() {
     let mut limits = Limits::DEFAULT;
-    limits.write_time = 3 * SHORT;
+    limits.write_time = LONG;
     World::run(limits, async |world| {
         let (mut client, mut conn, _) = odd(&world, 0);
         client.stream.capacity(1000);
@@ -116,7 +118,7 @@ fn a_write_has_its_own_time_after_one_that_was_dropped() {
         assert!(poll_once(pin!(stream.write(&[b'x'; 5000]))).await.is_none());
         // The handler is busy elsewhere; the client has read all there is.
         client.more().await;
-        Timer::after(4 * SHORT).await;
+        Timer::after(LONG + SHORT).await;
         let read = async {
             client.rest().await;
             Ok(())
@@ -128,7 +130,7 @@ fn a_write_has_its_own_time_after_one_that_was_dropped() {
 #[test]
 fn a_frame_has_its_own_time_after_one_that_was_dropped() {
     let mut limits = Limits::DEFAULT;
-    limits.write_time = 3 * SHORT;
+    limits.write_time = LONG;
     World::run(limits, async |world| {
         let (mut client, mut conn, flags) = odd(&world, 0);
         let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
@@ -138,7 +140,7 @@ fn a_frame_has_its_own_time_after_one_that_was_dropped() {
         flags.store(FLUSH_WAITS, Ordering::SeqCst);
         let frame = tidings::WebSocket::frame("hi");
         assert!(poll_once(pin!(socket.send_framed(&frame))).await.is_none());
-        Timer::after(4 * SHORT).await;
+        Timer::after(LONG + SHORT).await;
         let patience = async {
             Timer::after(SHORT).await;
             Ok(())

@@ -244,7 +244,7 @@ fn deadlines_hold_per_phase() {
 #[test]
 fn an_empty_line_behind_a_body_begins_no_request() {
     let mut limits = Limits::DEFAULT;
-    (limits.head_time, limits.idle) = (SHORT, SHORT * 3);
+    (limits.head_time, limits.idle) = (SHORT * 5, SHORT * 10);
     World::run(limits, async |world| {
         let post = "POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\nx";
         for line in ["\r", "\r\n"] {

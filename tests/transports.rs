@@ -296,7 +296,7 @@ fn a_client_that_leaves_behind_more_than_there_is_room_for_is_noticed_as_well() 
 #[test]
 fn a_held_client_that_sends_without_end_is_answered_and_closed() {
     let mut limits = limits();
-    (limits.poll_wait, limits.head_time) = (Duration::from_secs(25), Duration::from_millis(60));
+    (limits.poll_wait, limits.head_time) = (Duration::from_secs(25), Duration::from_millis(300));
     World::run(limits.clone(), async |world| {
         for early in [100, limits.head + 1, 100_000] {
             let mut client = Client::new(world.connect());
