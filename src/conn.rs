@@ -136,6 +136,7 @@ impl Conn {
                 Taken::Head => return Ok(Some(Exchange { conn: self })),
                 Taken::End => Box::pin(self.close()).await,
                 Taken::Fault(fault) => return Err(Box::pin(self.refuse(fault.into())).await),
+                Taken::Full => return Err(Box::pin(self.refuse(Error::Full)).await),
                 Taken::NeedMore => {
                     let read = poll_fn(|cx| self.poll_read_head(cx)).await;
                     if self.is_due(read)? {
@@ -192,6 +193,10 @@ impl Conn {
         match self.http.head(self.seat.server.limits()) {
             Ok(Turn::Head(head)) => {
                 self.life = Life::Exchange(None);
+                // A decoded path stands beside the bytes that were leased.
+                if !self.seat.fit(self.http.buffered() + head.len()) {
+                    return Taken::Full;
+                }
                 self.request = Some(Box::new(Request { head, ..Request::default() }));
                 self.seat.server.shared.counts.requests.fetch_add(1, Ordering::Relaxed);
                 Taken::Head
@@ -597,6 +602,8 @@ enum Taken {
     NeedMore,
     /// There will be no further request.
     End,
+    /// A head that there is no room to keep.
+    Full,
     Fault(Fault),
 }
 

@@ -121,6 +121,19 @@ impl Seat {
         spare + granted
     }
 
+    /// Whether there is room for the `used` bytes; they are leased then.
+    pub(crate) fn fit(&mut self, used: usize) -> bool {
+        let more = used.saturating_sub(SPARE).saturating_sub(self.leased);
+        let limit = self.server.shared.limits.buffered;
+        let add = |buffered: usize| buffered.checked_add(more).filter(|sum| *sum <= limit);
+        let buffered = &self.server.shared.counts.buffered;
+        let fits = more == 0 || buffered.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).is_ok();
+        if fits {
+            self.leased += more;
+        }
+        fits
+    }
+
     /// Sets the lease to what is really used.
     pub(crate) fn settle(&mut self, used: usize) {
         let buffered = &self.server.shared.counts.buffered;

@@ -366,6 +366,30 @@ fn all_connections_together_buffer_no_more_than_the_limit() {
     });
 }
 
+/// Each connection has 1 KiB beside what all share; with a path that is percent-encoded, the decoded one counts too.
+#[test]
+fn a_head_whose_decoded_path_has_no_room_is_told_so() {
+    let frame = "GET /% HTTP/1.1\r\nHost: h\r\n\r\n".len();
+    let get = |path: &str| format!("GET /{path} HTTP/1.1\r\nHost: h\r\n\r\n");
+    for (buffered, longer, fits) in
+        [(0, 0, true), (0, 1, false), (10, 5, true), (10, 6, false), (2000, 400, true)]
+    {
+        let mut limits = Limits::DEFAULT;
+        limits.buffered = buffered;
+        World::run(limits, async |world| {
+            // `%41` is `A`: one character that is decoded, as long as `n` others.
+            let n = (1024 - frame - 4) / 2 + longer;
+            let mut client = world.client();
+            client.send(get(&format!("%41{}", "a".repeat(n)))).await;
+            let answer = client.answer().await;
+            assert_eq!(answer.status, if fits { 404 } else { 503 }, "{buffered}, {longer}");
+            assert!(world.server.stats().buffered <= buffered);
+            // A plain one of that length needs no more than itself.
+            assert_eq!(world.client().get(&format!("/{}", "a".repeat(n)), "").await.status, 404);
+        });
+    }
+}
+
 #[test]
 fn what_comes_early_is_kept_for_later() {
     World::run(Limits::DEFAULT, async |world| {
