@@ -131,10 +131,11 @@ class Lab:
             stream.sendall(send)
         return stream
 
-    def ask(self, method, target, body=b"", fields=""):
+    def ask(self, method, target, body=b"", fields="", within=20):
         """The status and the body of an answer on a connection of its own."""
         head = f"{method} {target} HTTP/1.0\r\n{fields}Content-Length: {len(body)}\r\n\r\n"
         with self.connect() as stream:
+            stream.settimeout(within)
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 stream.sendall(head.encode() + body)
             answer = read_all(stream)
