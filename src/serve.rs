@@ -65,15 +65,26 @@ impl Server {
         let accepting = accept(self, listener, handler, Rc::downgrade(&executor));
         // Boxed as one type: each other type of task takes 4 KiB of code.
         executor.spawn(self.tick().boxed_local()).detach();
-        // `run` polls what it is given at every wake of any task, so give it a task's handle, which is cheap to
+        // What `drive` runs beside is polled at every wake of any task, so give it a task's handle, which is cheap to
         // poll: the accept loop itself would cost an accept4 and an epoll_ctl per request.
         let over = async {
             accepting.await;
             // Whoever is still there when all is cut goes with the executor.
             self.emptied(Stage::Cut).await;
         };
-        executor.run(executor.spawn(over.boxed_local())).await;
+        executor.spawn(over.boxed_local()).or(drive(&executor)).await;
         Ok(())
+    }
+}
+
+/// Runs what is spawned: [`LocalExecutor::run`] without its queue for 512 tasks, 8 KiB, which only threads need that
+/// share their tasks.
+async fn drive(executor: &LocalExecutor<'_>) {
+    loop {
+        for _ in 0..200 {
+            executor.tick().await;
+        }
+        future::yield_now().await;
     }
 }
 
