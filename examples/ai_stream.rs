@@ -1,46 +1,55 @@
 //! An answer that comes piece by piece, as those of language models do (this one is made up): by Server-Sent Events,
 //! and as the answer to a POST. The page types it out.
 //!
-//!     cargo run --release --example ai_stream            # --port N or PORT, --every SECONDS (default 1)
+//!     cargo run --release --example ai_stream            # then open http://127.0.0.1:3000/
+//!     cargo run --release --example ai_stream -- --help  # its options
 //!     curl -N http://127.0.0.1:3000/sse
 //!     curl -N -d '{"content":"Why is the sky blue?"}' http://127.0.0.1:3000/chat
 //!
 //! `/sse` sends a JSON string every second, so that a piece may have line breaks, then `event: done` and the end. An
-//! EventSource comes back after any end unless it is closed, so our page closes it on `done`. One that comes back all
-//! the same says in `Last-Event-ID` what it has: behind the last piece it is told 204, upon which it stays away for
-//! good, and one that was cut off gets the rest and nothing twice.
+//! EventSource comes back after any end unless it is closed, as our page does on `done`. It says in `Last-Event-ID`
+//! what it has: one that was cut off gets the rest, one that has all is told 204, upon which it stays away for good.
 //!
 //! `/chat` takes `{"content":…}` and streams plain text, ten smaller pieces in the time of one. When the client aborts
-//! its `fetch`, the server stops as well and logs a line. Pages of other origins may ask both (CORS).
+//! its `fetch`, the server stops as well and logs a line.
 
-use std::env;
 use std::future::pending;
 use std::io::{self, Write};
 use std::net::TcpListener;
-use std::process::exit;
 use std::time::Duration;
 
+use anyhow::Context as _;
+use clap::Parser;
 use serde_json::Value;
 use smol::Async;
 use tidings::{Error, Event, Exchange, Limits, Response, Server, Wait};
 
-const USAGE: &str = "usage: [PORT=N] ai_stream [--port N] [--every SECONDS]\n\
-    N is 0 to 65535, 0 for any port that is free";
-/// What pages from elsewhere may send.
 const FIELDS: &str = "Content-Type, Cache-Control, If-None-Match, Last-Event-ID";
 const PAGE: &str = include_str!("pages/ai_stream.html");
 const ANSWER: &str = include_str!("pages/ai_stream.md");
 /// Characters of a piece from `/sse`, and of one from `/chat`.
 const PIECE: (usize, usize) = (26, 5);
 
+#[derive(Parser)]
+struct Options {
+    /// The port, 0 for any that is free. Without it the variable PORT counts, unless that is empty.
+    #[arg(long, default_value_t = 3000)]
+    #[arg(env = std::env::var_os("PORT").is_some_and(|port| !port.is_empty()).then_some("PORT"))]
+    port: u16,
+    /// The time between two pieces of `/sse`.
+    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = seconds)]
+    every: Duration,
+}
+
+fn seconds(text: &str) -> anyhow::Result<Duration> {
+    Ok(Duration::try_from_secs_f64(text.parse()?)?)
+}
+
 /// Cuts text after every so many characters, wherever that is.
-fn pieces(mut text: &str, length: usize) -> impl Iterator<Item = &str> {
-    std::iter::from_fn(move || {
-        let end = text.char_indices().nth(length).map_or(text.len(), |(at, _)| at);
-        let (piece, rest) = text.split_at(end);
-        text = rest;
-        (!piece.is_empty()).then_some(piece)
-    })
+fn pieces(text: &str, length: usize) -> impl Iterator<Item = String> {
+    let mut rest = text.chars();
+    let next = move || rest.by_ref().take(length).collect::<String>();
+    std::iter::repeat_with(next).take_while(|piece| !piece.is_empty())
 }
 
 /// The head of a stream, which proxies pass on as it comes.
@@ -113,7 +122,7 @@ async fn app(mut ex: Exchange<'_>, every: Duration) -> tidings::Result<()> {
         ("GET" | "HEAD", "/") => Response::html(PAGE),
         ("GET" | "HEAD", "/sse") => return sse(ex, every).await,
         ("POST", "/chat") => return chat(ex, every / 10).await,
-        // A browser asks so before a page from elsewhere may send JSON, or a field of its own.
+        // A browser asks so before a page from elsewhere may send JSON, or one of these fields.
         ("OPTIONS", _) => Response::new(204).header("Access-Control-Allow-Headers", FIELDS),
         (_, "/" | "/sse") => refused("GET, HEAD, OPTIONS"),
         (_, "/chat") => refused("POST, OPTIONS"),
@@ -122,43 +131,14 @@ async fn app(mut ex: Exchange<'_>, every: Duration) -> tidings::Result<()> {
     ex.reply(answer.header("Cache-Control", "no-store")).await
 }
 
-async fn run(port: u16, every: Duration) -> io::Result<()> {
-    let cannot =
-        |error| io::Error::other(format!("cannot listen on 127.0.0.1:{port}: {error}; try another --port"));
-    let listener = Async::<TcpListener>::bind(([127, 0, 0, 1], port)).map_err(cannot)?;
+fn main() -> anyhow::Result<()> {
+    let Options { port, every } = Options::parse();
+    let listener = Async::<TcpListener>::bind(([127, 0, 0, 1], port))
+        .with_context(|| format!("cannot listen on 127.0.0.1:{port}; try another --port"))?;
     let mut limits = Limits::DEFAULT;
     // A question is short.
     limits.body = 16 * 1024;
     // Nobody may be reading it, which is no reason to stop.
     let _ = writeln!(io::stdout(), "http://{}/", listener.get_ref().local_addr()?);
-    Server::new(limits).serve(listener, &async |ex: Exchange<'_>| app(ex, every).await).await
-}
-
-/// The port, and the time between two pieces; or what is wrong with the command line.
-fn options() -> Result<(u16, Duration), String> {
-    let port = env::var("PORT").ok().filter(|port| !port.is_empty()).unwrap_or("3000".into());
-    let mut options = [("--port", port), ("--every", "1".into())];
-    let mut args = env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned());
-    while let Some(name) = args.next() {
-        let option = options.iter_mut().find(|option| option.0 == name).ok_or(name)?;
-        option.1 = args.next().unwrap_or_default();
-    }
-    let [port, every] = options.map(|option| option.1);
-    Ok((port.parse().map_err(|_| port)?, seconds(every)?))
-}
-
-fn seconds(text: String) -> Result<Duration, String> {
-    let time = text.parse().ok().filter(|seconds| (0.0..=1e9).contains(seconds));
-    time.map(Duration::from_secs_f64).ok_or(text)
-}
-
-fn main() {
-    let (code, said) = match options().map(|(port, every)| smol::block_on(run(port, every))) {
-        Ok(Ok(())) => return,
-        Ok(Err(error)) => (1, error.to_string()),
-        Err(wrong) if wrong == "--help" => return println!("{USAGE}"),
-        Err(wrong) => (2, format!("wrong argument '{wrong}'\n{USAGE}")),
-    };
-    eprintln!("ai_stream: {said}");
-    exit(code)
+    Ok(smol::block_on(Server::new(limits).serve(listener, &async |ex: Exchange<'_>| app(ex, every).await))?)
 }

@@ -14,20 +14,26 @@
 //! Any page of any site may connect, as a tutorial's own page does that was opened from a file. Where that is not
 //! fine, look at the request's `Origin` before `upgrade`.
 
-use std::env;
 use std::io::{self, Write};
 use std::net::TcpListener;
-use std::process::exit;
 use std::time::Duration;
 
+use anyhow::Context as _;
+use clap::Parser;
 use serde_json::json;
 use smol::Async;
 use tidings::{Exchange, Fault, Hub, Id, Limits, Payload, Response, Server, Subscription, Wait, WebSocket};
 
 const PAGE: &str = include_str!("pages/chat.html");
-const USAGE: &str = "usage: [PORT=N] chat [--port N]\n\
-    N is 0 to 65535, 0 for any port that is free";
 const GAP: &str = "(Some messages are missing here: this connection was too slow, or away.)";
+
+#[derive(Parser)]
+struct Options {
+    /// The port, 0 for any that is free. Without it the variable PORT counts, unless that is empty.
+    #[arg(long, default_value_t = 3000)]
+    #[arg(env = std::env::var_os("PORT").is_some_and(|port| !port.is_empty()).then_some("PORT"))]
+    port: u16,
+}
 
 async fn app(hub: &Hub, ex: Exchange<'_>) -> tidings::Result<()> {
     match (ex.method(), ex.path()) {
@@ -87,38 +93,14 @@ fn log(line: &str) {
     let _ = writeln!(io::stdout(), "{line}");
 }
 
-async fn run(port: u16) -> io::Result<()> {
-    let cannot =
-        |error| io::Error::other(format!("cannot listen on 127.0.0.1:{port}: {error}; try another --port"));
-    let listener = Async::<TcpListener>::bind(([127, 0, 0, 1], port)).map_err(cannot)?;
+fn main() -> anyhow::Result<()> {
+    let Options { port } = Options::parse();
+    let listener = Async::<TcpListener>::bind(([127, 0, 0, 1], port))
+        .with_context(|| format!("cannot listen on 127.0.0.1:{port}; try another --port"))?;
     let mut limits = Limits::DEFAULT;
     // A longer text is closed with 1009. The history takes up to 16 KiB, so it takes all that come through.
     limits.message = 8 * 1024;
     let (server, hub) = (Server::new(limits.clone()), Hub::new(&limits));
     log(&format!("http://{}/", listener.get_ref().local_addr()?));
-    server.serve(listener, &async |ex: Exchange<'_>| app(&hub, ex).await).await
-}
-
-/// The port, or what is wrong with the command line.
-fn options() -> Result<u16, String> {
-    let port = env::var("PORT").ok().filter(|port| !port.is_empty()).unwrap_or("3000".into());
-    let mut options = [("--port", port)];
-    let mut args = env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned());
-    while let Some(name) = args.next() {
-        let option = options.iter_mut().find(|option| option.0 == name).ok_or(name)?;
-        option.1 = args.next().unwrap_or_default();
-    }
-    let [port] = options.map(|option| option.1);
-    port.parse().map_err(|_| port)
-}
-
-fn main() {
-    let (code, said) = match options().map(|port| smol::block_on(run(port))) {
-        Ok(Ok(())) => return,
-        Ok(Err(error)) => (1, error.to_string()),
-        Err(wrong) if wrong == "--help" => return println!("{USAGE}"),
-        Err(wrong) => (2, format!("wrong argument '{wrong}'\n{USAGE}")),
-    };
-    eprintln!("chat: {said}");
-    exit(code)
+    Ok(smol::block_on(server.serve(listener, &async |ex: Exchange<'_>| app(&hub, ex).await))?)
 }

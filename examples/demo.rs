@@ -21,13 +21,13 @@
 #[path = "demo/toys.rs"]
 mod toys;
 
-use std::env;
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
-use std::process::exit;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use async_signal::{Signal, Signals};
+use clap::Parser;
 use smol::Async;
 use smol::stream::StreamExt;
 use tidings::{Exchange, Limits, Response, Server, transport};
@@ -35,8 +35,17 @@ use tidings::{Exchange, Limits, Response, Server, transport};
 use self::toys::{Demo, file, is_foreign};
 
 const NEWS: &[&str] = &["news"];
-const USAGE: &str = "usage: [PORT=N] demo [--port N] [--bind ADDR]\n\
-    N is 0 to 65535, 0 for any port that is free; ADDR is an IP address, else 127.0.0.1";
+
+#[derive(Parser)]
+struct Options {
+    /// The port, 0 for any that is free. Without it the variable PORT counts, unless that is empty.
+    #[arg(long, default_value_t = 3000)]
+    #[arg(env = std::env::var_os("PORT").is_some_and(|port| !port.is_empty()).then_some("PORT"))]
+    port: u16,
+    /// The address to listen on.
+    #[arg(long, default_value_t = Ipv4Addr::LOCALHOST.into())]
+    bind: IpAddr,
+}
 
 async fn app(demo: &Demo, mut ex: Exchange<'_>) -> tidings::Result<()> {
     let hub = &demo.hub;
@@ -66,24 +75,6 @@ async fn app(demo: &Demo, mut ex: Exchange<'_>) -> tidings::Result<()> {
     }
 }
 
-async fn run(at: SocketAddr) -> io::Result<()> {
-    let listener = Async::<TcpListener>::bind(at)
-        .map_err(|e| io::Error::other(format!("cannot listen on {at}: {e}; try another --port or --bind")))?;
-    let (server, demo) = (Server::new(Limits::DEFAULT), Demo::new());
-    // Windows has no SIGTERM.
-    let mut signals = Signals::new([Signal::Int, Signal::Term]).or_else(|_| Signals::new([Signal::Int]))?;
-    // A task of its own: beside `serve` it would be polled at each of its wakes. Dropping it would cancel it.
-    let _stop = smol::spawn({
-        let server = server.clone();
-        async move {
-            signals.next().await;
-            server.shutdown(Duration::from_secs(1)).await;
-        }
-    });
-    greet(listener.get_ref().local_addr()?);
-    server.serve(listener, &async |ex: Exchange<'_>| app(&demo, ex).await).await
-}
-
 fn greet(mut at: SocketAddr) {
     let budget = Limits::DEFAULT.worst_case().div_ceil(1024);
     let listening =
@@ -104,27 +95,22 @@ fn greet(mut at: SocketAddr) {
     let _ = io::stdout().write_all(lines.as_bytes());
 }
 
-/// Where to listen, or what is wrong with the command line.
-fn options() -> Result<SocketAddr, String> {
-    let port = env::var("PORT").ok().filter(|port| !port.is_empty()).unwrap_or("3000".into());
-    let mut options = [("--port", port), ("--bind", "127.0.0.1".into())];
-    let mut args = env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned());
-    while let Some(name) = args.next() {
-        let option = options.iter_mut().find(|option| option.0 == name).ok_or(name)?;
-        option.1 = args.next().unwrap_or_default();
-    }
-    let [port, bind] = options.map(|option| option.1);
-    let ip: IpAddr = bind.parse().map_err(|_| bind)?;
-    Ok((ip, port.parse().map_err(|_| port)?).into())
-}
-
-fn main() {
-    let (code, said) = match options().map(|at| smol::block_on(run(at))) {
-        Ok(Ok(())) => return,
-        Ok(Err(error)) => (1, error.to_string()),
-        Err(wrong) if wrong == "--help" => return println!("{USAGE}"),
-        Err(wrong) => (2, format!("wrong argument '{wrong}'\n{USAGE}")),
-    };
-    eprintln!("demo: {said}");
-    exit(code)
+fn main() -> anyhow::Result<()> {
+    let Options { port, bind } = Options::parse();
+    let at = SocketAddr::from((bind, port));
+    let listener = Async::<TcpListener>::bind(at)
+        .with_context(|| format!("cannot listen on {at}; try another --port or --bind"))?;
+    let (server, demo) = (Server::new(Limits::DEFAULT), Demo::new());
+    // Windows has no SIGTERM.
+    let mut signals = Signals::new([Signal::Int, Signal::Term]).or_else(|_| Signals::new([Signal::Int]))?;
+    // A task of its own: beside `serve` it would be polled at each of its wakes. Dropping it would cancel it.
+    let _stop = smol::spawn({
+        let server = server.clone();
+        async move {
+            signals.next().await;
+            server.shutdown(Duration::from_secs(1)).await;
+        }
+    });
+    greet(listener.get_ref().local_addr()?);
+    Ok(smol::block_on(server.serve(listener, &async |ex: Exchange<'_>| app(&demo, ex).await))?)
 }

@@ -1,25 +1,40 @@
 //! A guest in a program that does something else: a device whose control loop reads sensors and switches a fan. The
 //! server runs on the same executor, in one thread, with little memory. Its page shows live gauges.
 //!
-//!     cargo run --release --example embed                       # --port N or PORT, --every SECONDS (default 1)
+//!     cargo run --release --example embed                       # then open http://127.0.0.1:3000/
+//!     cargo run --release --example embed -- --help             # its options
 //!     curl http://127.0.0.1:3000/readings                       # the newest of each sensor
 //!     curl -N 'http://127.0.0.1:3000/events?after=earliest'     # the same, and then each new one
 //!
 //! A reading has its sensor for a key, so the history keeps the newest of each, however often they come: who connects
 //! has all gauges at once, and who was away gets the newest, without a gap.
 
-use std::env;
 use std::io::{self, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::process::exit;
+use std::net::TcpListener;
 use std::time::Duration;
 
+use anyhow::Context as _;
+use clap::Parser;
 use smol::{Async, LocalExecutor, Timer};
 use tidings::{Exchange, Hub, Limits, Message, Response, Server, transport};
 
 const PAGE: &str = include_str!("pages/embed.html");
-const USAGE: &str = "usage: [PORT=N] embed [--port N] [--every SECONDS]\n\
-    N is 0 to 65535, 0 for any port that is free; SECONDS is 0.001 or more";
+
+#[derive(Parser)]
+struct Options {
+    /// The port, 0 for any that is free. Without it the variable PORT counts, unless that is empty.
+    #[arg(long, default_value_t = 3000)]
+    #[arg(env = std::env::var_os("PORT").is_some_and(|port| !port.is_empty()).then_some("PORT"))]
+    port: u16,
+    /// The time between two readings, 0.001 or more.
+    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = seconds)]
+    every: Duration,
+}
+
+fn seconds(text: &str) -> Result<Duration, &'static str> {
+    let time = text.parse().ok().filter(|seconds| (0.001..=1e9).contains(seconds));
+    time.map(Duration::from_secs_f64).ok_or("it is to be 0.001 to 1e9")
+}
 
 /// What the device grants to clients.
 fn limits() -> Limits {
@@ -72,10 +87,10 @@ fn log(line: impl std::fmt::Display) {
     let _ = writeln!(io::stdout(), "{line}");
 }
 
-fn run(port: u16, every: Duration) -> io::Result<()> {
-    let at = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let cannot = |error| io::Error::other(format!("cannot listen on {at}: {error}; try another --port"));
-    let listener = Async::<TcpListener>::bind(at).map_err(cannot)?;
+fn main() -> anyhow::Result<()> {
+    let Options { port, every } = Options::parse();
+    let listener = Async::<TcpListener>::bind(([127, 0, 0, 1], port))
+        .with_context(|| format!("cannot listen on 127.0.0.1:{port}; try another --port"))?;
     let limits = limits();
     let budget = limits.worst_case().div_ceil(1024);
     log(format_args!(
@@ -88,34 +103,5 @@ fn run(port: u16, every: Duration) -> io::Result<()> {
     executor.spawn(server.serve(listener, &handler)).detach();
     // `run` polls what it is given at each wake of any task, so it is given no more than a handle.
     let control = executor.spawn(control(&hub, &server, every));
-    smol::block_on(executor.run(control))
-}
-
-/// The port, and the time between two readings; or what is wrong with the command line.
-fn options() -> Result<(u16, Duration), String> {
-    let port = env::var("PORT").ok().filter(|port| !port.is_empty()).unwrap_or("3000".into());
-    let mut options = [("--port", port), ("--every", "1".into())];
-    let mut args = env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned());
-    while let Some(name) = args.next() {
-        let option = options.iter_mut().find(|option| option.0 == name).ok_or(name)?;
-        option.1 = args.next().unwrap_or_default();
-    }
-    let [port, every] = options.map(|option| option.1);
-    Ok((port.parse().map_err(|_| port)?, seconds(every)?))
-}
-
-fn seconds(text: String) -> Result<Duration, String> {
-    let time = text.parse().ok().filter(|seconds| (0.001..=1e9).contains(seconds));
-    time.map(Duration::from_secs_f64).ok_or(text)
-}
-
-fn main() {
-    let (code, said) = match options().map(|(port, every)| run(port, every)) {
-        Ok(Ok(())) => return,
-        Ok(Err(error)) => (1, error.to_string()),
-        Err(wrong) if wrong == "--help" => return println!("{USAGE}"),
-        Err(wrong) => (2, format!("wrong argument '{wrong}'\n{USAGE}")),
-    };
-    eprintln!("embed: {said}");
-    exit(code)
+    Ok(smol::block_on(executor.run(control))?)
 }

@@ -1,27 +1,31 @@
 //! Server-Sent Events as the tutorials show them: what anybody posts reaches all who listen.
 //!
 //!     cargo run --example events                  # then open http://127.0.0.1:3000/
+//!     cargo run --example events -- --help        # its options
 //!     curl -N http://127.0.0.1:3000/events        # data: Connected, then what is posted
 //!     curl http://127.0.0.1:3000/update -H 'Content-Type: application/json' -d '{"data":"hello"}'
 //!     curl -N http://127.0.0.1:3000/events -H 'Last-Event-ID: ID'       # what came after that one
-//!
-//! `--port N` or `PORT=N` sets the port, 0 for any that is free.
 
 use std::borrow::Cow;
-use std::env;
 use std::io::{self, Write};
 use std::net::TcpListener;
-use std::process::exit;
 
+use anyhow::Context as _;
+use clap::Parser;
 use serde_json::{Value, json};
 use smol::Async;
 use tidings::{Error, Event, Exchange, Hub, Id, Limits, Response, Server, Wait};
 
 const PAGE: &str = include_str!("pages/events.html");
-const USAGE: &str = "usage: [PORT=N] events [--port N]\n\
-    N is 0 to 65535, 0 for any port that is free";
-/// What pages from elsewhere may send.
 const FIELDS: &str = "Content-Type, Cache-Control, If-None-Match, Last-Event-ID";
+
+#[derive(Parser)]
+struct Options {
+    /// The port, 0 for any that is free. Without it the variable PORT counts, unless that is empty.
+    #[arg(long, default_value_t = 3000)]
+    #[arg(env = std::env::var_os("PORT").is_some_and(|port| !port.is_empty()).then_some("PORT"))]
+    port: u16,
+}
 
 async fn app(hub: &Hub, mut ex: Exchange<'_>) -> tidings::Result<()> {
     // Lets pages from elsewhere read the answer: a tutorial's front end has a server of its own, or none. Here anybody
@@ -70,9 +74,8 @@ async fn events(ex: Exchange<'_>, hub: &Hub) -> tidings::Result<()> {
         match stream.wait(updates.next(), heartbeat).await {
             Ok(Wait::Ready(Some(new))) => {
                 if new.gap {
-                    stream
-                        .event(&Event::data(r#"{"gap":true}"#).name("gap").id(&new.from.to_string()))
-                        .await?;
+                    let gap = Event::data(r#"{"gap":true}"#).name("gap");
+                    stream.event(&gap.id(&new.from.to_string())).await?;
                 }
                 for message in &new.messages {
                     stream.event(&Event::data(message.data()).id(&message.id().to_string())).await?;
@@ -96,36 +99,12 @@ fn data(body: &[u8]) -> Result<Value, String> {
     json.get_mut("data").map(Value::take).ok_or("it has no field \"data\"".into())
 }
 
-async fn run(port: u16) -> io::Result<()> {
-    let cannot =
-        |error| io::Error::other(format!("cannot listen on 127.0.0.1:{port}: {error}; try another --port"));
-    let listener = Async::<TcpListener>::bind(([127, 0, 0, 1], port)).map_err(cannot)?;
+fn main() -> anyhow::Result<()> {
+    let Options { port } = Options::parse();
+    let listener = Async::<TcpListener>::bind(([127, 0, 0, 1], port))
+        .with_context(|| format!("cannot listen on 127.0.0.1:{port}; try another --port"))?;
     let (server, hub) = (Server::new(Limits::DEFAULT), Hub::new(&Limits::DEFAULT));
     // Nobody may be reading it, which is no reason to stop.
     let _ = writeln!(io::stdout(), "http://{}/", listener.get_ref().local_addr()?);
-    server.serve(listener, &async |ex: Exchange<'_>| app(&hub, ex).await).await
-}
-
-/// The port, or what is wrong with the command line.
-fn options() -> Result<u16, String> {
-    let port = env::var("PORT").ok().filter(|port| !port.is_empty()).unwrap_or("3000".into());
-    let mut options = [("--port", port)];
-    let mut args = env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned());
-    while let Some(name) = args.next() {
-        let option = options.iter_mut().find(|option| option.0 == name).ok_or(name)?;
-        option.1 = args.next().unwrap_or_default();
-    }
-    let [port] = options.map(|option| option.1);
-    port.parse().map_err(|_| port)
-}
-
-fn main() {
-    let (code, said) = match options().map(|port| smol::block_on(run(port))) {
-        Ok(Ok(())) => return,
-        Ok(Err(error)) => (1, error.to_string()),
-        Err(wrong) if wrong == "--help" => return println!("{USAGE}"),
-        Err(wrong) => (2, format!("wrong argument '{wrong}'\n{USAGE}")),
-    };
-    eprintln!("events: {said}");
-    exit(code)
+    Ok(smol::block_on(server.serve(listener, &async |ex: Exchange<'_>| app(&hub, ex).await))?)
 }

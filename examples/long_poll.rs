@@ -1,29 +1,44 @@
 //! Long polling as the tutorials show it: a client asks, and the answer waits until there is something to tell.
 //!
 //!     cargo run --example long_poll               # then open http://127.0.0.1:3000/
+//!     cargo run --example long_poll -- --help     # its options
 //!     curl http://127.0.0.1:3000/long-poll        # the next text, within 5 seconds
 //!     curl http://127.0.0.1:3000/data             # the value; for the first it waits up to 10 seconds
 //!     curl http://127.0.0.1:3000/poll -b jar -c jar         # the next message, and said again, the one after
 //!     curl 'http://127.0.0.1:3000/poll?after=ID'            # the one after that which had `"next":"ID"`
 //!     curl http://127.0.0.1:3000/update -H 'Content-Type: application/json' -d '{"data":"hello"}'
-//!
-//! `--port N` or `PORT=N` sets the port, `--every` the seconds between texts (5), `--wait` those of a wait (30).
 
-use std::env;
 use std::io::{self, Write};
 use std::net::TcpListener;
-use std::process::exit;
 use std::time::{Duration, SystemTime};
 
+use anyhow::Context as _;
+use clap::Parser;
 use serde_json::{Value, json};
 use smol::Async;
 use tidings::{Batch, Exchange, Fault, Hub, Id, Limits, Message, Published, Response, Server, Wait};
 
 const PAGE: &str = include_str!("pages/long_poll.html");
-const USAGE: &str = "usage: [PORT=N] long_poll [--port N] [--every SECONDS] [--wait SECONDS]\n\
-    N is 0 to 65535, 0 for any port that is free; SECONDS is 0.01 or more";
-/// What pages from elsewhere may send.
 const FIELDS: &str = "Content-Type, Cache-Control, If-None-Match, Last-Event-ID";
+
+#[derive(Parser)]
+struct Options {
+    /// The port, 0 for any that is free. Without it the variable PORT counts, unless that is empty.
+    #[arg(long, default_value_t = 3000)]
+    #[arg(env = std::env::var_os("PORT").is_some_and(|port| !port.is_empty()).then_some("PORT"))]
+    port: u16,
+    /// How often there is a text, 0.01 or more.
+    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
+    every: Duration,
+    /// How long a request waits, 0.01 or more; `/data` a third of it.
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
+    wait: Duration,
+}
+
+fn seconds(text: &str) -> Result<Duration, &'static str> {
+    let time = text.parse().ok().filter(|seconds| (0.01..=1e9).contains(seconds));
+    time.map(Duration::from_secs_f64).ok_or("it is to be 0.01 to 1e9")
+}
 
 async fn app(hub: &Hub, wait: Duration, mut ex: Exchange<'_>) -> tidings::Result<()> {
     admit(&mut ex)?;
@@ -61,17 +76,15 @@ async fn app(hub: &Hub, wait: Duration, mut ex: Exchange<'_>) -> tidings::Result
 /// Lets pages from elsewhere read the answer: a tutorial's front end has a server of its own, or none. With `*` a
 /// browser sends no cookie; pages of this machine get it by `credentials: "include"`, the others need `?after=`.
 fn admit(ex: &mut Exchange<'_>) -> tidings::Result<()> {
-    let hosts = ["http://localhost", "https://localhost", "http://127.0.0.1", "https://127.0.0.1"];
-    let has_host = |origin: &str, host: &str| {
-        origin.strip_prefix(host).is_some_and(|port| port.is_empty() || port.starts_with(':'))
-    };
-    let near = ex.head().header("Origin").filter(|origin| hosts.iter().any(|host| has_host(origin, host)));
-    let near = near.map(str::to_owned);
+    let origin = ex.head().header("Origin").unwrap_or_default().to_owned();
+    let host = origin.strip_prefix("http://").or(origin.strip_prefix("https://"));
+    let name = host.and_then(|host| host.split(':').next());
     ex.add_header("Vary", "Origin")?;
-    if near.is_some() {
-        ex.add_header("Access-Control-Allow-Credentials", "true")?;
+    if !matches!(name, Some("localhost" | "127.0.0.1")) {
+        return ex.add_header("Access-Control-Allow-Origin", "*");
     }
-    ex.add_header("Access-Control-Allow-Origin", near.unwrap_or("*".into()))
+    ex.add_header("Access-Control-Allow-Credentials", "true")?;
+    ex.add_header("Access-Control-Allow-Origin", origin)
 }
 
 /// Answers with the message behind the client's cursor, so that none is lost between two polls. The cursor is
@@ -82,8 +95,8 @@ async fn poll(ex: &mut Exchange<'_>, hub: &Hub, wait: Duration) -> tidings::Resu
     let mut cookies = ex.head().header("Cookie").unwrap_or_default().split("; ");
     let cookie = cookies.find_map(|cookie| cookie.strip_prefix("long_poll_cursor="));
     // A cookie that can't be read is from elsewhere, so there is a gap.
-    let mut messages =
-        hub.subscribe(&["messages"], after.or(cookie.map(|id| id.parse().unwrap_or(Id::MAX))))?;
+    let cookie = cookie.map(|id| id.parse().unwrap_or(Id::MAX));
+    let mut messages = hub.subscribe(&["messages"], after.or(cookie))?;
     let waited = ex.wait(messages.next(), wait).await?;
     let gap = matches!(&waited, Wait::Ready(Some(batch)) if batch.gap);
     let timeout = !matches!(&waited, Wait::Ready(_));
@@ -119,42 +132,13 @@ async fn tell(hub: Hub, every: Duration) -> tidings::Result<()> {
     }
 }
 
-async fn run(port: u16, every: Duration, wait: Duration) -> io::Result<()> {
-    let cannot =
-        |error| io::Error::other(format!("cannot listen on 127.0.0.1:{port}: {error}; try another --port"));
-    let listener = Async::<TcpListener>::bind(([127, 0, 0, 1], port)).map_err(cannot)?;
+fn main() -> anyhow::Result<()> {
+    let Options { port, every, wait } = Options::parse();
+    let listener = Async::<TcpListener>::bind(([127, 0, 0, 1], port))
+        .with_context(|| format!("cannot listen on 127.0.0.1:{port}; try another --port"))?;
     let (server, hub) = (Server::new(Limits::DEFAULT), Hub::new(&Limits::DEFAULT));
     let _telling = smol::spawn(tell(hub.clone(), every));
     // Nobody may be reading it, which is no reason to stop.
     let _ = writeln!(io::stdout(), "http://{}/", listener.get_ref().local_addr()?);
-    server.serve(listener, &async |ex: Exchange<'_>| app(&hub, wait, ex).await).await
-}
-
-/// The port, how often there is a text, and how long a question waits; or what is wrong with the command line.
-fn options() -> Result<(u16, Duration, Duration), String> {
-    let port = env::var("PORT").ok().filter(|port| !port.is_empty()).unwrap_or("3000".into());
-    let mut options = [("--port", port), ("--every", "5".into()), ("--wait", "30".into())];
-    let mut args = env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned());
-    while let Some(name) = args.next() {
-        let option = options.iter_mut().find(|option| option.0 == name).ok_or(name)?;
-        option.1 = args.next().unwrap_or_default();
-    }
-    let [port, every, wait] = options.map(|option| option.1);
-    Ok((port.parse().map_err(|_| port)?, seconds(every)?, seconds(wait)?))
-}
-
-fn seconds(text: String) -> Result<Duration, String> {
-    let time = text.parse().ok().filter(|seconds| (0.01..=1e9).contains(seconds));
-    time.map(Duration::from_secs_f64).ok_or(text)
-}
-
-fn main() {
-    let (code, said) = match options().map(|(port, every, wait)| smol::block_on(run(port, every, wait))) {
-        Ok(Ok(())) => return,
-        Ok(Err(error)) => (1, error.to_string()),
-        Err(wrong) if wrong == "--help" => return println!("{USAGE}"),
-        Err(wrong) => (2, format!("wrong argument '{wrong}'\n{USAGE}")),
-    };
-    eprintln!("long_poll: {said}");
-    exit(code)
+    Ok(smol::block_on(server.serve(listener, &async |ex: Exchange<'_>| app(&hub, wait, ex).await))?)
 }

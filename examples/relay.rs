@@ -14,24 +14,36 @@
 //! fine, look at the request's `Origin` before `upgrade`.
 
 use std::cell::Cell;
-use std::env;
 use std::io::{self, Write};
 use std::net::TcpListener;
-use std::process::exit;
 use std::time::Duration;
 
+use anyhow::Context as _;
+use clap::{Parser, ValueEnum};
 use smol::Async;
 use tidings::{Exchange, Hub, Limits, Message, Payload, Response, Server, Wait};
 
 const PAGE: &str = include_str!("pages/relay.html");
-const USAGE: &str = "usage: [PORT=N] relay [--port N] [--mode both|reply|others]\n\
-    N is 0 to 65535, 0 for any port that is free";
 const GAP: &str = "(Some messages are missing here: this connection was too slow.)";
 
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Parser)]
+struct Options {
+    /// The port, 0 for any that is free. Without it the variable PORT counts, unless that is empty.
+    #[arg(long, default_value_t = 8080)]
+    #[arg(env = std::env::var_os("PORT").is_some_and(|port| !port.is_empty()).then_some("PORT"))]
+    port: u16,
+    /// Whom a text reaches.
+    #[arg(long, value_enum, default_value_t = Mode::Both)]
+    mode: Mode,
+}
+
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
 enum Mode {
+    /// All, each with its own wording.
     Both,
+    /// Its sender only.
     Reply,
+    /// All but its sender, unchanged.
     Others,
 }
 
@@ -95,45 +107,15 @@ async fn relay(hub: &Hub, mode: Mode, me: &str, ex: Exchange<'_>) -> tidings::Re
     }
 }
 
-async fn run(port: u16, mode: Mode) -> io::Result<()> {
-    let cannot =
-        |error| io::Error::other(format!("cannot listen on 127.0.0.1:{port}: {error}; try another --port"));
-    let listener = Async::<TcpListener>::bind(([127, 0, 0, 1], port)).map_err(cannot)?;
+fn main() -> anyhow::Result<()> {
+    let Options { port, mode } = Options::parse();
+    let listener = Async::<TcpListener>::bind(([127, 0, 0, 1], port))
+        .with_context(|| format!("cannot listen on 127.0.0.1:{port}; try another --port"))?;
     let mut limits = Limits::DEFAULT;
     // A longer text is closed with 1009. The history takes up to 16 KiB, so it takes all that come through.
     limits.message = 8 * 1024;
     let (server, hub, clients) = (Server::new(limits.clone()), Hub::new(&limits), Cell::new(0));
-    // Nobody may be reading it any more, which is no reason to stop.
+    // Nobody may be reading it, which is no reason to stop.
     let _ = writeln!(io::stdout(), "http://{}/", listener.get_ref().local_addr()?);
-    server.serve(listener, &async |ex: Exchange<'_>| app(&hub, mode, &clients, ex).await).await
-}
-
-/// The port and the mode; or what is wrong with the command line.
-fn options() -> Result<(u16, Mode), String> {
-    let port = env::var("PORT").ok().filter(|port| !port.is_empty()).unwrap_or("8080".into());
-    let mut options = [("--port", port), ("--mode", "both".into())];
-    let mut args = env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned());
-    while let Some(name) = args.next() {
-        let option = options.iter_mut().find(|option| option.0 == name).ok_or(name)?;
-        option.1 = args.next().unwrap_or_default();
-    }
-    let [port, mode] = options.map(|option| option.1);
-    let mode = match &*mode {
-        "both" => Mode::Both,
-        "reply" => Mode::Reply,
-        "others" => Mode::Others,
-        _ => return Err(mode),
-    };
-    Ok((port.parse().map_err(|_| port)?, mode))
-}
-
-fn main() {
-    let (code, said) = match options().map(|(port, mode)| smol::block_on(run(port, mode))) {
-        Ok(Ok(())) => return,
-        Ok(Err(error)) => (1, error.to_string()),
-        Err(wrong) if wrong == "--help" => return println!("{USAGE}"),
-        Err(wrong) => (2, format!("wrong argument '{wrong}'\n{USAGE}")),
-    };
-    eprintln!("relay: {said}");
-    exit(code)
+    Ok(smol::block_on(server.serve(listener, &async |ex: Exchange<'_>| app(&hub, mode, &clients, ex).await))?)
 }

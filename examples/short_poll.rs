@@ -1,27 +1,39 @@
 //! Short polling as the tutorials show it: a client asks every few seconds, and is answered at once.
 //!
 //!     cargo run --example short_poll              # then open http://127.0.0.1:3000/
+//!     cargo run --example short_poll -- --help    # its options
 //!     curl http://127.0.0.1:3000/time             # 2026-01-31T12:00:00.000Z
 //!     curl http://127.0.0.1:3000/api/status       # {"status":"pending"}, later another
 //!     curl -i http://127.0.0.1:3000/update        # JSON with an ETag; every 5 seconds there is another
 //!     curl -i http://127.0.0.1:3000/update -H 'If-None-Match: "ID"'     # 304 while it is still that one
-//!
-//! `--port N` or `PORT=N` sets the port, 0 for any that is free; `--every SECONDS` the time for each update.
 
-use std::env;
 use std::io::{self, Write};
 use std::net::TcpListener;
-use std::process::exit;
 use std::time::{Duration, SystemTime};
 
+use anyhow::Context as _;
+use clap::Parser;
 use smol::Async;
 use tidings::{Error, Exchange, Hub, Id, Limits, Message, Response, Server};
 
 const PAGE: &str = include_str!("pages/short_poll.html");
-const USAGE: &str = "usage: [PORT=N] short_poll [--port N] [--every SECONDS]\n\
-    N is 0 to 65535, 0 for any port that is free; SECONDS is 0.01 or more";
-/// What pages from elsewhere may send.
 const FIELDS: &str = "Content-Type, Cache-Control, If-None-Match, Last-Event-ID";
+
+#[derive(Parser)]
+struct Options {
+    /// The port, 0 for any that is free. Without it the variable PORT counts, unless that is empty.
+    #[arg(long, default_value_t = 3000)]
+    #[arg(env = std::env::var_os("PORT").is_some_and(|port| !port.is_empty()).then_some("PORT"))]
+    port: u16,
+    /// How often there is something new, 0.01 or more.
+    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
+    every: Duration,
+}
+
+fn seconds(text: &str) -> Result<Duration, &'static str> {
+    let time = text.parse().ok().filter(|seconds| (0.01..=1e9).contains(seconds));
+    time.map(Duration::from_secs_f64).ok_or("it is to be 0.01 to 1e9")
+}
 
 async fn app(hub: &Hub, mut ex: Exchange<'_>) -> tidings::Result<()> {
     // Lets pages from elsewhere read the answer: a tutorial's front end has a server of its own, or none. `*` is safe,
@@ -74,42 +86,13 @@ fn now() -> impl std::fmt::Display {
     humantime::format_rfc3339_millis(SystemTime::now())
 }
 
-async fn run(port: u16, every: Duration) -> io::Result<()> {
-    let cannot =
-        |error| io::Error::other(format!("cannot listen on 127.0.0.1:{port}: {error}; try another --port"));
-    let listener = Async::<TcpListener>::bind(([127, 0, 0, 1], port)).map_err(cannot)?;
+fn main() -> anyhow::Result<()> {
+    let Options { port, every } = Options::parse();
+    let listener = Async::<TcpListener>::bind(([127, 0, 0, 1], port))
+        .with_context(|| format!("cannot listen on 127.0.0.1:{port}; try another --port"))?;
     let (server, hub) = (Server::new(Limits::DEFAULT), Hub::new(&Limits::DEFAULT));
     let _work = smol::spawn(work(hub.clone(), every));
     // Nobody may be reading it, which is no reason to stop.
     let _ = writeln!(io::stdout(), "http://{}/", listener.get_ref().local_addr()?);
-    server.serve(listener, &async |ex: Exchange<'_>| app(&hub, ex).await).await
-}
-
-/// The port, and how often there is something new; or what is wrong with the command line.
-fn options() -> Result<(u16, Duration), String> {
-    let port = env::var("PORT").ok().filter(|port| !port.is_empty()).unwrap_or("3000".into());
-    let mut options = [("--port", port), ("--every", "5".into())];
-    let mut args = env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned());
-    while let Some(name) = args.next() {
-        let option = options.iter_mut().find(|option| option.0 == name).ok_or(name)?;
-        option.1 = args.next().unwrap_or_default();
-    }
-    let [port, every] = options.map(|option| option.1);
-    Ok((port.parse().map_err(|_| port)?, seconds(every)?))
-}
-
-fn seconds(text: String) -> Result<Duration, String> {
-    let time = text.parse().ok().filter(|seconds| (0.01..=1e9).contains(seconds));
-    time.map(Duration::from_secs_f64).ok_or(text)
-}
-
-fn main() {
-    let (code, said) = match options().map(|(port, every)| smol::block_on(run(port, every))) {
-        Ok(Ok(())) => return,
-        Ok(Err(error)) => (1, error.to_string()),
-        Err(wrong) if wrong == "--help" => return println!("{USAGE}"),
-        Err(wrong) => (2, format!("wrong argument '{wrong}'\n{USAGE}")),
-    };
-    eprintln!("short_poll: {said}");
-    exit(code)
+    Ok(smol::block_on(server.serve(listener, &async |ex: Exchange<'_>| app(&hub, ex).await))?)
 }

@@ -24,19 +24,17 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::env;
 use std::io::{self, Write};
 use std::net::TcpListener;
-use std::process::exit;
 use std::time::Duration;
 
+use anyhow::{Context as _, anyhow, bail, ensure};
+use clap::Parser;
 use serde_json::{Map, Value, json};
 use smol::Async;
 use tidings::{Exchange, Hub, Limits, Message, Payload, Response, Server, Subscription, Wait, WebSocket};
 
 const PAGE: &str = include_str!("pages/signaling.html");
-const USAGE: &str = "usage: [PORT=N] signaling [--port N]\n\
-    N is 0 to 65535, 0 for any port that is free";
 /// How many rooms there may be at once.
 const ROOMS: usize = 64;
 /// How many peers there may be in a room.
@@ -44,10 +42,16 @@ const SEATS: usize = 2;
 /// How many bytes a room's name may have.
 const NAME: usize = 64;
 
-/// A message, as JSON objects go.
+#[derive(Parser)]
+struct Options {
+    /// The port, 0 for any that is free. Without it the variable PORT counts, unless that is empty.
+    #[arg(long, default_value_t = 3000)]
+    #[arg(env = std::env::var_os("PORT").is_some_and(|port| !port.is_empty()).then_some("PORT"))]
+    port: u16,
+}
+
+/// A message. Why one is refused is an `anyhow::Error`, told to its sender.
 type Object = Map<String, Value>;
-/// Why one is refused, told to its sender.
-type Refusal = String;
 
 struct Rooms {
     hub: Hub,
@@ -81,7 +85,7 @@ impl Rooms {
             let Some(message) = receive(&mut socket).await? else { return Ok(()) };
             match parse(&message).and_then(|message| self.join(&message)) {
                 Ok(seat) => break seat,
-                Err(reason) => refuse(&mut socket, &reason).await?,
+                Err(reason) => refuse(&mut socket, reason).await?,
             }
         };
         socket.send(seat.joined()).await?;
@@ -98,7 +102,7 @@ impl Rooms {
                 Wait::Readable => {
                     let Some(message) = receive(&mut socket).await? else { return Ok(()) };
                     if let Err(reason) = parse(&message).and_then(|message| seat.pass_on(message)) {
-                        refuse(&mut socket, &reason).await?;
+                        refuse(&mut socket, reason).await?;
                     }
                 }
                 Wait::Left => return Ok(()),
@@ -107,20 +111,14 @@ impl Rooms {
         }
     }
 
-    fn join(&self, message: &Object) -> Result<Seat<'_>, Refusal> {
-        if text(message, "type")? != "join" {
-            return Err("join a room first".into());
-        }
+    fn join(&self, message: &Object) -> anyhow::Result<Seat<'_>> {
+        ensure!(text(message, "type")? == "join", "join a room first");
         let room = text(message, "room")?;
-        if room.is_empty() || room.len() > NAME {
-            return Err(format!("the name of a room has 1 to {NAME} bytes"));
-        }
-        match (self.peers(room).len(), self.peers.borrow().len()) {
-            (SEATS.., _) => return Err(format!("the room is full: it has {SEATS} places")),
-            (0, ROOMS..) => return Err(format!("all {ROOMS} rooms are taken, try later")),
-            _ => {}
-        }
-        let news = self.hub.subscribe(&[room], None).map_err(|error| error.to_string())?;
+        ensure!((1..=NAME).contains(&room.len()), "the name of a room has 1 to {NAME} bytes");
+        let (peers, rooms) = (self.peers(room).len(), self.peers.borrow().len());
+        ensure!(peers < SEATS, "the room is full: it has {SEATS} places");
+        ensure!(peers > 0 || rooms < ROOMS, "all {ROOMS} rooms are taken, try later");
+        let news = self.hub.subscribe(&[room], None)?;
         self.count.set(self.count.get() + 1);
         let me = format!("peer-{}", self.count.get());
         self.peers.borrow_mut().entry(room.to_owned()).or_default().push(me.clone());
@@ -145,30 +143,26 @@ impl Seat<'_> {
         self.rooms.peers(&self.room).into_iter().filter(|peer| *peer != self.me).collect()
     }
 
-    fn pass_on(&self, mut message: Object) -> Result<(), Refusal> {
+    fn pass_on(&self, mut message: Object) -> anyhow::Result<()> {
         match text(&message, "type")? {
             "offer" | "answer" => drop(text(&message, "sdp")?),
-            "candidate" if message.contains_key("candidate") => {}
-            "candidate" => return Err("'candidate' is missing".into()),
-            "join" => return Err(format!("you are in the room '{}' already", self.room)),
-            other => return Err(format!("unknown type '{other:.40}'")),
+            "candidate" => ensure!(message.contains_key("candidate"), "'candidate' is missing"),
+            "join" => bail!("you are in the room '{}' already", self.room),
+            other => bail!("unknown type '{other:.40}'"),
         }
         let to = text(&message, "to")?.to_owned();
-        if !self.others().contains(&to) {
-            return Err(format!("there is no peer '{to:.40}' in this room"));
-        }
+        ensure!(self.others().contains(&to), "there is no peer '{to:.40}' in this room");
         message.remove("to");
         message.insert("from".into(), self.me.as_str().into());
         self.tell(&to, Value::Object(message))
     }
 
-    fn tell_others(&self, what: &str) -> Result<(), Refusal> {
+    fn tell_others(&self, what: &str) -> anyhow::Result<()> {
         self.others().iter().try_for_each(|peer| self.tell(peer, json!({"type": what, "peer": self.me})))
     }
 
-    fn tell(&self, peer: &str, message: Value) -> Result<(), Refusal> {
-        let message = Message::new(&self.room, message.to_string()).event(peer);
-        self.rooms.hub.send(message).map_err(|error| error.to_string())?;
+    fn tell(&self, peer: &str, message: Value) -> anyhow::Result<()> {
+        self.rooms.hub.send(Message::new(&self.room, message.to_string()).event(peer))?;
         Ok(())
     }
 }
@@ -194,27 +188,27 @@ async fn receive(socket: &mut WebSocket<'_>) -> tidings::Result<Option<String>> 
     }
 }
 
-async fn refuse(socket: &mut WebSocket<'_>, reason: &str) -> tidings::Result<()> {
-    socket.send(json!({"type": "error", "reason": reason}).to_string()).await
+async fn refuse(socket: &mut WebSocket<'_>, reason: impl ToString) -> tidings::Result<()> {
+    socket.send(json!({"type": "error", "reason": reason.to_string()}).to_string()).await
 }
 
-fn parse(message: &str) -> Result<Object, Refusal> {
+fn parse(message: &str) -> anyhow::Result<Object> {
     serde_json::from_str(message).map_err(|error| {
         let lines_before = message.split_inclusive('\n').take(error.line().saturating_sub(1));
         let byte = lines_before.map(str::len).sum::<usize>() + error.column();
-        format!("no JSON object, at byte {byte}: {error}")
+        anyhow!("no JSON object, at byte {byte}: {error}")
     })
 }
 
 /// A field that has to be there.
-fn text<'m>(message: &'m Object, name: &str) -> Result<&'m str, Refusal> {
-    message.get(name).and_then(Value::as_str).ok_or(format!("'{name}' is missing, or is no text"))
+fn text<'m>(message: &'m Object, name: &str) -> anyhow::Result<&'m str> {
+    message.get(name).and_then(Value::as_str).with_context(|| format!("'{name}' is missing, or is no text"))
 }
 
-async fn run(port: u16) -> io::Result<()> {
-    let cannot =
-        |error| io::Error::other(format!("cannot listen on 127.0.0.1:{port}: {error}; try another --port"));
-    let listener = Async::<TcpListener>::bind(([127, 0, 0, 1], port)).map_err(cannot)?;
+fn main() -> anyhow::Result<()> {
+    let Options { port } = Options::parse();
+    let listener = Async::<TcpListener>::bind(([127, 0, 0, 1], port))
+        .with_context(|| format!("cannot listen on 127.0.0.1:{port}; try another --port"))?;
     let mut limits = Limits::DEFAULT;
     // An offer with voice and picture has some 8 KiB, one with a screen beside them more; and a hub takes messages of
     // up to a quarter of what it keeps.
@@ -223,31 +217,7 @@ async fn run(port: u16) -> io::Result<()> {
     // least 32 bytes, so that there is always a topic for a new room.
     limits.topics = ROOMS + limits.history_bytes / 32;
     let rooms = Rooms { hub: Hub::new(&limits), peers: RefCell::default(), count: Cell::new(0) };
-    // Nobody may be reading it any more, which is no reason to stop.
+    // Nobody may be reading it, which is no reason to stop.
     let _ = writeln!(io::stdout(), "http://{}/", listener.get_ref().local_addr()?);
-    Server::new(limits).serve(listener, &async |ex: Exchange<'_>| rooms.app(ex).await).await
-}
-
-/// The port, or what is wrong with the command line.
-fn options() -> Result<u16, String> {
-    let port = env::var("PORT").ok().filter(|port| !port.is_empty()).unwrap_or("3000".into());
-    let mut options = [("--port", port)];
-    let mut args = env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned());
-    while let Some(name) = args.next() {
-        let option = options.iter_mut().find(|option| option.0 == name).ok_or(name)?;
-        option.1 = args.next().unwrap_or_default();
-    }
-    let [port] = options.map(|option| option.1);
-    port.parse().map_err(|_| port)
-}
-
-fn main() {
-    let (code, said) = match options().map(|port| smol::block_on(run(port))) {
-        Ok(Ok(())) => return,
-        Ok(Err(error)) => (1, error.to_string()),
-        Err(wrong) if wrong == "--help" => return println!("{USAGE}"),
-        Err(wrong) => (2, format!("wrong argument '{wrong}'\n{USAGE}")),
-    };
-    eprintln!("signaling: {said}");
-    exit(code)
+    Ok(smol::block_on(Server::new(limits).serve(listener, &async |ex: Exchange<'_>| rooms.app(ex).await))?)
 }

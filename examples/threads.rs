@@ -1,6 +1,7 @@
 //! All cores: a thread each with an executor and a listening socket of its own, one hub for all of them.
 //!
-//!     cargo run --release --example threads                       # --threads N, --port N or PORT
+//!     cargo run --release --example threads
+//!     cargo run --release --example threads -- --help             # its options
 //!     curl http://127.0.0.1:3000/                                 # which thread is it? Ask again
 //!     curl -N http://127.0.0.1:3000/ http://127.0.0.1:3000/events # one connection: its thread, then the messages
 //!     curl -i -d hello http://127.0.0.1:3000/publish              # reaches the clients of every thread
@@ -12,21 +13,29 @@
 //! On Linux the kernel chooses the thread when a connection comes (`SO_REUSEPORT`). Elsewhere that option gives all
 //! connections to one socket, or does not exist; so there the threads share one socket, and whoever is first accepts.
 
-use std::env;
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::num::NonZero;
-use std::process::exit;
 use std::thread;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use async_signal::{Signal, Signals};
+use clap::{Parser, value_parser};
 use smol::Async;
 use smol::stream::StreamExt;
 use tidings::{Exchange, Hub, Limits, Response, Server, transport};
 
-const USAGE: &str = "usage: [PORT=N] threads [--port N] [--threads N]\n\
-    a port is 0 to 65535, 0 for any that is free; there are 1 to 256 threads, else one for each core";
+#[derive(Parser)]
+struct Options {
+    /// The port, 0 for any that is free. Without it the variable PORT counts, unless that is empty.
+    #[arg(long, default_value_t = 3000)]
+    #[arg(env = std::env::var_os("PORT").is_some_and(|port| !port.is_empty()).then_some("PORT"))]
+    port: u16,
+    /// How many threads there are; without it, one for each core.
+    #[arg(long, value_parser = value_parser!(u16).range(1..=256))]
+    threads: Option<u16>,
+}
 
 async fn app(hub: &Hub, mut ex: Exchange<'_>) -> tidings::Result<()> {
     match (ex.method(), ex.path()) {
@@ -87,14 +96,16 @@ fn listen(at: SocketAddr, threads: usize) -> io::Result<Vec<TcpListener>> {
     Ok(listeners)
 }
 
-fn run(port: u16, threads: usize) -> io::Result<()> {
+fn main() -> anyhow::Result<()> {
+    let Options { port, threads } = Options::parse();
+    let cores = || thread::available_parallelism().map_or(1, NonZero::get);
+    let threads = threads.map_or_else(cores, usize::from);
     let at = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let cannot = |error| io::Error::other(format!("cannot listen on {at}: {error}; try another --port"));
-    let listeners = listen(at, threads).map_err(cannot)?;
+    let listeners =
+        listen(at, threads).with_context(|| format!("cannot listen on {at}; try another --port"))?;
     let at = listeners.first().map_or(Ok(at), TcpListener::local_addr)?;
     let mut signals = Signals::new([Signal::Int, Signal::Term]).or_else(|_| Signals::new([Signal::Int]))?;
-    let (server, hub) = (Server::new(Limits::DEFAULT), Hub::new(&Limits::DEFAULT));
-    let (server, hub) = (&server, &hub);
+    let (server, hub) = (&Server::new(Limits::DEFAULT), &Hub::new(&Limits::DEFAULT));
     thread::scope(|scope| {
         let started = listeners.into_iter().zip(1..).try_for_each(|(listener, n)| {
             let listener = Async::new(listener)?;
@@ -108,32 +119,6 @@ fn run(port: u16, threads: usize) -> io::Result<()> {
             smol::block_on(signals.next());
         }
         smol::block_on(server.shutdown(Duration::from_secs(1)));
-        started
+        Ok(started?)
     })
-}
-
-/// The port and the number of threads; or what is wrong with the command line.
-fn options() -> Result<(u16, usize), String> {
-    let port = env::var("PORT").ok().filter(|port| !port.is_empty()).unwrap_or("3000".into());
-    let cores = thread::available_parallelism().map_or(1, NonZero::get).min(256);
-    let mut options = [("--port", port), ("--threads", cores.to_string())];
-    let mut args = env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned());
-    while let Some(name) = args.next() {
-        let option = options.iter_mut().find(|option| option.0 == name).ok_or(name)?;
-        option.1 = args.next().unwrap_or_default();
-    }
-    let [port, threads] = options.map(|option| option.1);
-    let number = threads.parse().ok().filter(|number| (1..=256).contains(number));
-    Ok((port.parse().map_err(|_| port)?, number.ok_or(threads)?))
-}
-
-fn main() {
-    let (code, said) = match options().map(|(port, threads)| run(port, threads)) {
-        Ok(Ok(())) => return,
-        Ok(Err(error)) => (1, error.to_string()),
-        Err(wrong) if wrong == "--help" => return println!("{USAGE}"),
-        Err(wrong) => (2, format!("wrong argument '{wrong}'\n{USAGE}")),
-    };
-    eprintln!("threads: {said}");
-    exit(code)
 }

@@ -5,23 +5,42 @@
 //!     curl -N http://127.0.0.1:3000/events        # data: {"time":…,"timestamp":…,"message":…}
 //!     curl -N http://127.0.0.1:3000/events -H 'Last-Event-ID: ID'       # what came after that one
 //!
-//! `--port N` or `PORT=N` sets the port, 0 for any that is free. A stream ends with the event `close`.
+//! A stream ends with the event `close`; `-- --help` lists the options.
 
 use std::borrow::Cow;
-use std::env;
 use std::io::{self, Write};
 use std::net::TcpListener;
-use std::process::exit;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use anyhow::Context as _;
+use clap::Parser;
 use smol::Async;
 use tidings::{Error, Event, Exchange, Hub, Id, Limits, Response, Server, Wait};
 
 const PAGE: &str = include_str!("pages/ticks.html");
-const USAGE: &str = "usage: [PORT=N] ticks [--port N] [--every SECONDS] [--text] [--stop-after SECONDS]\n\
-    N is 0 to 65535, 0 for any port that is free; SECONDS is 0.01 or more";
-/// What pages from elsewhere may send.
 const FIELDS: &str = "Content-Type, Cache-Control, If-None-Match, Last-Event-ID";
+
+#[derive(Parser)]
+struct Options {
+    /// The port, 0 for any that is free. Without it the variable PORT counts, unless that is empty.
+    #[arg(long, default_value_t = 3000)]
+    #[arg(env = std::env::var_os("PORT").is_some_and(|port| !port.is_empty()).then_some("PORT"))]
+    port: u16,
+    /// The time between two ticks, 0.01 or more.
+    #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = seconds)]
+    every: Duration,
+    /// How long a stream lasts, 0.01 or more. The default is some thirty years.
+    #[arg(long, value_name = "SECONDS", default_value = "1e9", value_parser = seconds)]
+    stop_after: Duration,
+    /// Sends plain text and no JSON.
+    #[arg(long)]
+    text: bool,
+}
+
+fn seconds(text: &str) -> Result<Duration, &'static str> {
+    let time = text.parse().ok().filter(|seconds| (0.01..=1e9).contains(seconds));
+    time.map(Duration::from_secs_f64).ok_or("it is to be 0.01 to 1e9")
+}
 
 async fn app(hub: &Hub, lasts: Duration, mut ex: Exchange<'_>) -> tidings::Result<()> {
     // A tutorial's front end has a server of its own, or none. All are told the same, so any page may read.
@@ -63,9 +82,8 @@ async fn events(ex: Exchange<'_>, hub: &Hub, lasts: Duration) -> tidings::Result
         match stream.wait(ticks.next(), heartbeat.min(left)).await {
             Ok(Wait::Ready(Some(new))) => {
                 if new.gap {
-                    stream
-                        .event(&Event::data(r#"{"gap":true}"#).name("gap").id(&new.from.to_string()))
-                        .await?;
+                    let gap = Event::data(r#"{"gap":true}"#).name("gap");
+                    stream.event(&gap.id(&new.from.to_string())).await?;
                 }
                 for message in &new.messages {
                     stream.event(&Event::data(message.data()).id(&message.id().to_string())).await?;
@@ -97,47 +115,13 @@ async fn tick(hub: Hub, every: Duration, text: bool) -> tidings::Result<()> {
     }
 }
 
-async fn run((port, every, lasts, text): Options) -> io::Result<()> {
-    let cannot =
-        |error| io::Error::other(format!("cannot listen on 127.0.0.1:{port}: {error}; try another --port"));
-    let listener = Async::<TcpListener>::bind(([127, 0, 0, 1], port)).map_err(cannot)?;
+fn main() -> anyhow::Result<()> {
+    let Options { port, every, stop_after, text } = Options::parse();
+    let listener = Async::<TcpListener>::bind(([127, 0, 0, 1], port))
+        .with_context(|| format!("cannot listen on 127.0.0.1:{port}; try another --port"))?;
     let (server, hub) = (Server::new(Limits::DEFAULT), Hub::new(&Limits::DEFAULT));
     let _ticking = smol::spawn(tick(hub.clone(), every, text));
     // Nobody may be reading it, which is no reason to stop.
     let _ = writeln!(io::stdout(), "http://{}/", listener.get_ref().local_addr()?);
-    server.serve(listener, &async |ex: Exchange<'_>| app(&hub, lasts, ex).await).await
-}
-
-/// The port, the time between two ticks, how long a stream lasts (some thirty years), and whether ticks are plain text.
-type Options = (u16, Duration, Duration, bool);
-
-/// The options, or what is wrong with the command line.
-fn options() -> Result<Options, String> {
-    let port = env::var("PORT").ok().filter(|port| !port.is_empty()).unwrap_or("3000".into());
-    let mut options = [("--port", port), ("--every", "2".into()), ("--stop-after", "1e9".into())];
-    let text = env::args_os().any(|arg| arg == "--text");
-    let mut args =
-        env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned()).filter(|arg| arg != "--text");
-    while let Some(name) = args.next() {
-        let option = options.iter_mut().find(|option| option.0 == name).ok_or(name)?;
-        option.1 = args.next().unwrap_or_default();
-    }
-    let [port, every, stop_after] = options.map(|option| option.1);
-    Ok((port.parse().map_err(|_| port)?, seconds(every)?, seconds(stop_after)?, text))
-}
-
-fn seconds(text: String) -> Result<Duration, String> {
-    let time = text.parse().ok().filter(|seconds| (0.01..=1e9).contains(seconds));
-    time.map(Duration::from_secs_f64).ok_or(text)
-}
-
-fn main() {
-    let (code, said) = match options().map(|options| smol::block_on(run(options))) {
-        Ok(Ok(())) => return,
-        Ok(Err(error)) => (1, error.to_string()),
-        Err(wrong) if wrong == "--help" => return println!("{USAGE}"),
-        Err(wrong) => (2, format!("wrong argument '{wrong}'\n{USAGE}")),
-    };
-    eprintln!("ticks: {said}");
-    exit(code)
+    Ok(smol::block_on(server.serve(listener, &async |ex: Exchange<'_>| app(&hub, stop_after, ex).await))?)
 }

@@ -11,15 +11,15 @@
 //! A file left over from a run that was killed is replaced. One that somebody listens on, or that is no socket, is
 //! not touched. Ctrl-C or SIGTERM removes it and ends the program, with a last word to every client.
 
-use std::env;
 use std::fs::{self, File, Permissions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::process::exit;
 use std::time::Duration;
 
+use anyhow::{Context as _, bail, ensure};
 use async_signal::{Signal, Signals};
+use clap::Parser;
 use rustix::fs::{FlockOperation, flock};
 use rustix::net::{self, AddressFamily, SocketAddrUnix, SocketType};
 use smol::net::unix::{UnixListener, UnixStream};
@@ -27,7 +27,12 @@ use smol::stream::StreamExt;
 use smol::{Timer, future};
 use tidings::{Conn, Exchange, Hub, Limits, Response, Server, transport};
 
-const USAGE: &str = "usage: unix_socket [--path FILE]";
+#[derive(Parser)]
+struct Options {
+    /// The file of the socket.
+    #[arg(long, value_name = "FILE", default_value = "tidings.sock")]
+    path: PathBuf,
+}
 
 async fn app(hub: &Hub, mut ex: Exchange<'_>) -> tidings::Result<()> {
     match (ex.method(), ex.path()) {
@@ -85,21 +90,18 @@ fn lock(path: &Path) -> io::Result<File> {
 }
 
 /// Removes a socket on which nobody listens, and nothing else.
-async fn clear(path: &Path) -> io::Result<()> {
-    let is_socket = match fs::symlink_metadata(path) {
+async fn clear(path: &Path) -> anyhow::Result<()> {
+    match fs::symlink_metadata(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-        found => found?.file_type().is_socket(),
-    };
-    if !is_socket {
-        return Err(io::Error::other("there is a file that is no socket"));
+        found => ensure!(found?.file_type().is_socket(), "there is a file that is no socket"),
     }
     match UnixStream::connect(path).await {
-        Err(error) if error.kind() == ErrorKind::ConnectionRefused => fs::remove_file(path),
-        _ => Err(io::Error::other("somebody listens there")),
+        Err(error) if error.kind() == ErrorKind::ConnectionRefused => Ok(fs::remove_file(path)?),
+        _ => bail!("somebody listens there"),
     }
 }
 
-async fn listen(path: &Path) -> io::Result<UnixListener> {
+async fn listen(path: &Path) -> anyhow::Result<UnixListener> {
     let _lock = lock(path)?;
     clear(path).await?;
     let socket = net::socket(AddressFamily::UNIX, SocketType::STREAM, None)?;
@@ -107,12 +109,11 @@ async fn listen(path: &Path) -> io::Result<UnixListener> {
     // Nobody can connect before it listens.
     fs::set_permissions(path, Permissions::from_mode(0o600))?;
     net::listen(&socket, 128)?;
-    UnixListener::try_from(std::os::unix::net::UnixListener::from(socket))
+    Ok(std::os::unix::net::UnixListener::from(socket).try_into()?)
 }
 
-async fn run(path: &Path) -> io::Result<()> {
-    let cannot = |error| io::Error::other(format!("cannot listen on {}: {error}", path.display()));
-    let listener = listen(path).await.map_err(cannot)?;
+async fn run(path: &Path) -> anyhow::Result<()> {
+    let listener = listen(path).await.with_context(|| format!("cannot listen on {}", path.display()))?;
     let (server, hub) = (Server::new(Limits::DEFAULT), Hub::new(&Limits::DEFAULT));
     let mut signals = Signals::new([Signal::Int, Signal::Term])?;
     let _ = writeln!(io::stdout(), "listening: curl --unix-socket {} http://localhost/poll", path.display());
@@ -129,23 +130,6 @@ async fn run(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Where to listen, or what is wrong with the command line.
-fn options() -> Result<PathBuf, String> {
-    let args: Vec<_> = env::args_os().skip(1).collect();
-    match &args[..] {
-        [] => Ok("tidings.sock".into()),
-        [option, path] if option == "--path" && !path.is_empty() => Ok(path.into()),
-        [wrong, ..] => Err(wrong.to_string_lossy().into()),
-    }
-}
-
-fn main() {
-    let (code, said) = match options().map(|path| smol::block_on(run(&path))) {
-        Ok(Ok(())) => return,
-        Ok(Err(error)) => (1, error.to_string()),
-        Err(wrong) if wrong == "--help" => return println!("{USAGE}"),
-        Err(wrong) => (2, format!("wrong argument '{wrong}'\n{USAGE}")),
-    };
-    eprintln!("unix_socket: {said}");
-    exit(code)
+fn main() -> anyhow::Result<()> {
+    smol::block_on(run(&Options::parse().path))
 }

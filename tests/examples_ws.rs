@@ -139,7 +139,7 @@ fn the_port_is_an_argument_or_a_variable_and_a_bad_one_is_refused() {
                 (&[], "-1", 2, "'-1'"),
                 (&["--port", "65536"], "0", 2, "'65536'"),
                 (&["--port"], "0", 2, "--port"),
-                (&["--colour", "red"], "0", 2, "usage: "),
+                (&["--colour", "red"], "0", 2, &format!("'--colour' found\n\nUsage: {name} [OPTIONS]")),
                 (&["--port", &busy], "", 1, &busy),
                 (&[], &busy, 1, &busy),
             ];
@@ -147,15 +147,19 @@ fn the_port_is_an_argument_or_a_variable_and_a_bad_one_is_refused() {
                 let ended = example(name).args(args).env("PORT", variable).output().await.expect("it ran");
                 let complaint = String::from_utf8(ended.stderr).expect("text");
                 assert_eq!(ended.status.code(), Some(status), "{name} {args:?} {variable}: {complaint}");
-                assert!(complaint.starts_with(&format!("{name}: ")), "{complaint}");
-                assert!(complaint.contains(said) && !complaint.contains("panicked"), "{complaint}");
+                let start = if status == 1 { "Error: cannot listen on " } else { "error: " };
+                assert!(complaint.starts_with(start) && complaint.contains(said), "{complaint}");
+                assert!(status == 1 || complaint.contains("try '--help'"), "{complaint}");
+                assert!(!complaint.contains("panicked"), "{complaint}");
                 assert!(ended.stdout.is_empty());
             }
             let help = example(name).arg("--help").output().await.expect("it ran");
-            assert!(help.status.success() && help.stdout.starts_with(b"usage: ") && help.stderr.is_empty());
+            assert!(help.status.success() && help.stdout.starts_with(b"Usage: ") && help.stderr.is_empty());
         }
         let ended = example("relay").args(["--mode", "loud"]).output().await.expect("it ran");
-        assert_eq!(ended.status.code(), Some(2));
+        let complaint = String::from_utf8(ended.stderr).expect("text");
+        assert_eq!(ended.status.code(), Some(2), "{complaint}");
+        assert!(complaint.contains("'loud'") && complaint.contains("both, reply, others"), "{complaint}");
     });
 }
 
