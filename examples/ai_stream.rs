@@ -32,9 +32,8 @@ const PIECE: (usize, usize) = (26, 5);
 
 #[derive(Parser)]
 struct Options {
-    /// The port, 0 for any that is free. Without it the variable PORT counts, unless that is empty.
-    #[arg(long, default_value_t = 3000)]
-    #[arg(env = std::env::var_os("PORT").is_some_and(|port| !port.is_empty()).then_some("PORT"))]
+    /// The port, 0 for any that is free.
+    #[arg(long, env, default_value_t = 3000)]
     port: u16,
     /// The time between two pieces of `/sse`.
     #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = seconds)]

@@ -38,9 +38,8 @@ const NEWS: &[&str] = &["news"];
 
 #[derive(Parser)]
 struct Options {
-    /// The port, 0 for any that is free. Without it the variable PORT counts, unless that is empty.
-    #[arg(long, default_value_t = 3000)]
-    #[arg(env = std::env::var_os("PORT").is_some_and(|port| !port.is_empty()).then_some("PORT"))]
+    /// The port, 0 for any that is free.
+    #[arg(long, env, default_value_t = 3000)]
     port: u16,
     /// The address to listen on.
     #[arg(long, default_value_t = Ipv4Addr::LOCALHOST.into())]

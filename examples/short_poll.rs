@@ -21,9 +21,8 @@ const FIELDS: &str = "Content-Type, Cache-Control, If-None-Match, Last-Event-ID"
 
 #[derive(Parser)]
 struct Options {
-    /// The port, 0 for any that is free. Without it the variable PORT counts, unless that is empty.
-    #[arg(long, default_value_t = 3000)]
-    #[arg(env = std::env::var_os("PORT").is_some_and(|port| !port.is_empty()).then_some("PORT"))]
+    /// The port, 0 for any that is free.
+    #[arg(long, env, default_value_t = 3000)]
     port: u16,
     /// How often there is something new, 0.01 or more.
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]

@@ -154,7 +154,7 @@ await check("a wrong argument ends with 2, a busy port with 1, help with 0", () 
   assert.doesNotMatch(busy.stderr, /panicked/);
   const help = run("--help");
   assert.deepEqual([help.status, help.stderr], [0, ""]);
-  assert.match(help.stdout, /^Usage: demo \[OPTIONS\][^]*--port <PORT> [^]*variable PORT[^]*--bind <BIND>/);
+  assert.match(help.stdout, /^Usage: demo \[OPTIONS\][^]*--port <PORT> [^]*env: PORT=[^]*--bind <BIND>/);
 });
 
 await check("wrong methods, wrong paths and HEAD are answered as they should be", async () => {
