@@ -384,7 +384,10 @@ fn a_bad_argument_ends_each_with_2_and_a_busy_port_with_1() {
         let Output { status, stdout, stderr } = ends(command(name).arg("--help"));
         assert_eq!((status.code(), stderr.as_slice()), (Some(0), &b""[..]), "{name}");
         let said = String::from_utf8_lossy(&stdout);
-        assert!(said.contains(&usage) && said.contains("--port <PORT>") && said.contains("[env: PORT="), "{said}");
+        assert!(
+            said.contains(&usage) && said.contains("--port <PORT>") && said.contains("[env: PORT="),
+            "{said}"
+        );
     }
 }
 

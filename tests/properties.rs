@@ -32,7 +32,12 @@ properties! {
     a_verdict_on_a_head_stays head &[b"\0", b"\x01", b"\x02"];
     chunks_are_the_same_however_cut chunked &[b"\0\0", b"\x01\0", b"\x02\x02\x02\0"];
     a_body_ends_where_its_head_says framing &[b"\0\0", b"\x01\x01\x06", b"\x02\0"];
-    events_do_not_depend_on_cuts http1 &[b"\0\0\0\0", b"\x01\0\x04\0\x01\x0f\x06\x01", b"\x02\x02\x05\x01\0\0"];
+    events_do_not_depend_on_cuts http1 &[
+        b"\0\0\0\0",
+        b"\x01\0\x04\0\x01\x0f\x06\x01",
+        b"\x02\x02\x05\x01\0\0",
+        b"\x01\0\x04-\x05\x0f\x06\x01HEAD / HTTP/1.1\r\nHost: h\r\n\r\nGET / HTTP/1.1\r\nHost: h\r\n\r\n",
+    ];
     an_answer_is_refused_or_read_back response &[
         b"\0\0\0\0\0\x02\0\x01X\x01v\0\x01Y\x01w",
         b"\x01\0\x01\0\0\x01\x01\0\x05close",

@@ -19,8 +19,9 @@ pub fn check(data: &[u8]) {
     let (whole, unread) = play(&plan, bytes, Cuts::NONE);
     let stays = read_back(&whole);
     let faults = whole.events.iter().any(|event| matches!(event, Event::Fault(..)));
-    // An empty line and no request is no request.
-    assert!(!stays || faults || unread <= 2, "{unread} bytes are passed over in silence");
+    // An empty line and no request is no request. A client that asked for the head alone can't see that a stream was
+    // left unfinished, behind which nothing is answered: it sees the close.
+    assert!(!stays || whole.left || faults || unread <= 2, "{unread} bytes are passed over in silence");
     assert_eq!(play(&plan, bytes, cuts).0, whole, "cut");
     if bytes.len() < 1_000 {
         assert_eq!(play(&plan, bytes, Cuts::EVERYWHERE).0, whole, "byte by byte");
@@ -44,6 +45,8 @@ struct Log {
     out: Vec<u8>,
     /// For each request that was answered whether it was HEAD, and its version.
     answered: Vec<(bool, Version)>,
+    /// Whether a streamed answer was left unfinished.
+    left: bool,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -123,6 +126,7 @@ fn answer(peer: &mut Peer<'_>, log: &mut Log, head: Head) -> Result<bool, Fault>
         }),
     }
     .expect("a legal answer");
+    log.left = http.is_streaming();
     no_second(http, limits, out);
     Ok(true)
 }
