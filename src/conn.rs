@@ -317,6 +317,8 @@ impl Conn {
 
     /// Moves what the peer sent into the state machine; `Ready(0)` is the end of its input.
     pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        // Who waits for more has used it, and it counts no more from here on.
+        self.http.drop_data();
         let room = self.http.room(self.limits());
         let used = self.http.buffered() + self.kept();
         let granted = self.seat.lease(used, room.min(READ));

@@ -689,3 +689,38 @@ fn a_dropped_next_loses_no_pipelined_request() {
         }
     });
 }
+
+#[test]
+fn what_stands_before_an_upgrade_leaves_no_room_behind() {
+    let mut limits = Limits::DEFAULT;
+    limits.buffered = 16 * 1024;
+    World::run(limits, async |world| {
+        let head = "GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n\x01";
+        let mut clients = Vec::new();
+        for _ in 0..8 {
+            let (end, io) = common::pipe::pipe();
+            let (mut client, mut conn) = (Client::new(end), Conn::new(io, &world.server));
+            let serve = async move {
+                let mut ex = conn.next().await.expect("no fault").expect("a request");
+                ex.body().await.expect("a body");
+                ex.reply(Response::new(204)).await.expect("written");
+                let ex = conn.next().await.expect("no fault").expect("a request");
+                let _socket = ex.upgrade(None).await.expect("legal");
+                std::future::pending::<()>().await;
+            };
+            world.executor.spawn(serve).detach();
+            client.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 16000\r\n\r\n").await;
+            // The next request has begun in the same read.
+            client.send(format!("{}G", "x".repeat(16_000))).await;
+            assert_eq!(client.answer().await.status, 204);
+            clients.push(client);
+        }
+        for client in &mut clients {
+            client.send(&head[1..]).await;
+            assert_eq!(client.answer().await.status, 101);
+            let buffered = world.server.stats().buffered;
+            assert!(buffered <= world.server.limits().buffered, "{buffered}");
+        }
+    });
+}

@@ -236,6 +236,11 @@ impl Http1 {
         }
     }
 
+    /// Drops what was handed out as data, as the next step would.
+    pub fn drop_data(&mut self) {
+        self.input.drop_taken();
+    }
+
     /// The data of a piece.
     pub fn bytes(&self, range: Range<usize>) -> &[u8] {
         self.input.bytes().get(range).unwrap_or_default()

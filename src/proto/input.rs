@@ -1,6 +1,7 @@
 //! [`Input`]: the bytes that a connection has received.
 
-/// What was received and not yet used: a word, which owns nothing while there is nothing.
+/// What was received and not yet used: a word, which owns nothing while there is nothing, and no more room than what is
+/// there takes. (One byte behind a large body would keep the room of all of it, and nobody would count that.)
 #[derive(Debug, Default)]
 pub(super) struct Input(Option<Box<Received>>);
 
@@ -54,6 +55,7 @@ impl Input {
             self.0 = None;
         } else {
             received.bytes.drain(..used);
+            received.bytes.shrink_to_fit();
             received.taken = 0;
         }
     }
@@ -62,9 +64,33 @@ impl Input {
     pub(super) fn edit<T>(&mut self, take: impl FnOnce(&mut Vec<u8>) -> T) -> T {
         let Some(received) = &mut self.0 else { return take(&mut Vec::new()) };
         let taken = take(&mut received.bytes);
-        if received.bytes.is_empty() {
-            self.0 = None;
+        match received.bytes.is_empty() {
+            true => self.0 = None,
+            false => received.bytes.shrink_to_fit(),
         }
         taken
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn owned(input: &Input) -> usize {
+        input.0.as_ref().map_or(0, |received| received.bytes.capacity())
+    }
+
+    #[test]
+    fn what_was_used_leaves_no_room_behind() {
+        let mut input = Input::EMPTY;
+        input.push(&[0; 1000]);
+        input.hand_out(999);
+        input.drop_taken();
+        assert_eq!((input.len(), owned(&input)), (1, 1));
+        input.push(&[0; 999]);
+        input.edit(|bytes| bytes.drain(..990).count());
+        assert_eq!((input.len(), owned(&input)), (10, 10));
+        input.discard(10);
+        assert_eq!((input.len(), owned(&input)), (0, 0));
     }
 }
