@@ -770,3 +770,30 @@ fn a_feed_takes_nothing() {
         assert_eq!(world.hub.stats().messages, 0);
     });
 }
+
+/// Reads an event stream to its end, slowly, while there is always something new.
+async fn read_slowly(world: &World, cursor: &str) -> String {
+    let mut client = Client::new(world.connect());
+    client.stream.capacity(64);
+    client.send(format!("GET /events?after={cursor} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")).await;
+    loop {
+        world.hub.publish("news", "x".repeat(100)).expect("published");
+        smol::future::yield_now().await;
+        if !client.more().await {
+            return client.rest().await;
+        }
+    }
+}
+
+#[test]
+fn a_stream_that_is_not_held_ends_with_what_there_was_though_it_is_read_slowly() {
+    let mut limits = limits();
+    limits.held = 0;
+    World::run(limits, async |world| {
+        for _ in 0..2 {
+            // More than one batch.
+            world.hub.publish("news", "x".repeat(3000)).expect("published");
+        }
+        assert!(read_slowly(&world, "earliest").await.ends_with(": full\n\n\r\n0\r\n\r\n"));
+    });
+}

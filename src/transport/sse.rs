@@ -79,7 +79,7 @@ async fn open<'c>(mut ex: Exchange<'c>, hub: &Hub, topics: &[&str]) -> Result<Op
     let mut feed = Feed { stream, news, told, end, envelope };
     feed.begin(first)?;
     if !held {
-        feed.tell_all().await?;
+        feed.tell_all(hub.last()).await?;
         return Ok(None);
     }
     Ok(Some(feed))
@@ -143,9 +143,10 @@ impl Feed<'_> {
         Ok(None)
     }
 
-    /// Tells all that is there, and that it can't be held.
-    async fn tell_all(mut self) -> Result<()> {
-        while let Some(batch) = self.news.try_next() {
+    /// Tells all up to `last`, and that it can't be held. No more: for who reads slowly there would always be more.
+    async fn tell_all(mut self, last: Id) -> Result<()> {
+        while self.news.cursor() < last {
+            let Some(batch) = self.news.try_next() else { break };
             self.push_batch(&batch)?;
             // What is written is not to be kept beside it while the peer reads.
             drop(batch);
