@@ -797,3 +797,12 @@ fn a_stream_that_is_not_held_ends_with_what_there_was_though_it_is_read_slowly()
         assert!(read_slowly(&world, "earliest").await.ends_with(": full\n\n\r\n0\r\n\r\n"));
     });
 }
+
+#[test]
+fn a_stream_that_always_has_something_to_say_ends_at_its_age() {
+    let mut limits = limits();
+    limits.stream_age = Some(Duration::from_millis(50));
+    World::run(limits, async |world| {
+        assert!(read_slowly(&world, "earliest").await.ends_with(": age\n\n\r\n0\r\n\r\n"));
+    });
+}

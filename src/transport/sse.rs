@@ -135,12 +135,16 @@ impl Feed<'_> {
             Wait::Ready(None) => return Ok(Some(End::Reason("closed"))),
             Wait::Shutdown => return Ok(Some(End::Reason("shutdown"))),
             Wait::Left => return Ok(Some(End::Left)),
-            Wait::Elapsed if self.end.is_some_and(|end| Instant::now() >= end) => {
-                return Ok(Some(End::Reason("age")));
-            }
+            Wait::Elapsed if self.is_old() => {}
             Wait::Elapsed | Wait::Readable => self.push_heartbeat()?,
         }
-        Ok(None)
+        // After a message as well: there may always be one.
+        Ok(self.is_old().then_some(End::Reason("age")))
+    }
+
+    /// Whether the stream has lived long enough.
+    fn is_old(&self) -> bool {
+        self.end.is_some_and(|end| Instant::now() >= end)
     }
 
     /// Tells all up to `last`, and that it can't be held. No more: for who reads slowly there would always be more.
