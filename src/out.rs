@@ -31,10 +31,12 @@ impl Out {
         self.0.as_ref().is_none_or(|pending| pending.bytes.is_empty())
     }
 
-    /// Where to append; what is appended has its own time to be written.
+    /// Where to append; what is appended has its own time to be written. What is written leaves, or it would stay for as
+    /// long as a slow peer lets something wait.
     pub(crate) fn bytes(&mut self) -> &mut Vec<u8> {
         let pending = self.pending();
         pending.by = None;
+        pending.bytes.drain(..core::mem::take(&mut pending.written));
         &mut pending.bytes
     }
 
@@ -74,5 +76,22 @@ impl Out {
             (pending.written, pending.by, pending.last) = (0, None, false);
             SPARE.set(Some(pending));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_leaves_while_something_waits() {
+        let mut out = Out::default();
+        for _ in 0..1000 {
+            out.bytes().extend_from_slice(b"0123456789");
+            let waiting = out.rest().len();
+            out.advance(waiting - 5);
+            assert_eq!(out.rest(), b"56789");
+        }
+        assert!(out.bytes().capacity() < 100);
     }
 }
