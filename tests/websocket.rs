@@ -617,3 +617,30 @@ fn an_end_without_a_close_is_a_fault() {
         assert_eq!(socket.recv().await.expect("it stays so"), None);
     });
 }
+
+#[test]
+fn frames_that_were_thrown_away_before_the_upgrade_are_not_passed_over() {
+    for (early, legal) in [(2, true), (4, false)] {
+        World::run(Limits::DEFAULT, async |world| {
+            let (end, io) = pipe();
+            let (mut client, mut conn) = (Client::new(end), Conn::new(io, &world.server));
+            client.send(format!("GET / HTTP/1.1\r\n{HANDSHAKE}")).await;
+            client.send(masked(0x82, &[b'x'; 3000]).repeat(early)).await;
+            let mut exchange = conn.next().await.expect("no fault").expect("a request");
+            let look_up = smol::Timer::after(Duration::from_millis(20));
+            exchange.wait(look_up, Duration::MAX).await.expect("held");
+            match exchange.upgrade(None).await {
+                Ok(mut socket) => {
+                    for _ in 0..early {
+                        assert_eq!(
+                            socket.recv().await.expect("legal"),
+                            Some(Payload::Binary(vec![b'x'; 3000]))
+                        );
+                    }
+                    assert!(legal);
+                }
+                Err(error) => assert!(matches!(error, Error::Fault(Fault::Handshake)) && !legal),
+            }
+        });
+    }
+}

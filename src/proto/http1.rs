@@ -71,6 +71,8 @@ struct Terms {
     keep: bool,
     /// Whether the client still waits for a 100.
     expects_continue: bool,
+    /// Whether something that came behind the request was thrown away.
+    torn: bool,
 }
 
 /// A streamed answer of which the head was sent.
@@ -196,6 +198,7 @@ impl Http1 {
             head_only: head.method() == "HEAD",
             keep: head.keep_alive(),
             expects_continue: head.expects_continue(),
+            torn: false,
         });
     }
 
@@ -289,6 +292,9 @@ impl Http1 {
     /// Throws away what was received and not yet used. The answer is the last, for nobody knows what comes next.
     pub fn overflow(&mut self) {
         self.make_last();
+        if let Sending::Owed(terms) = &mut self.sending {
+            terms.torn = true;
+        }
         self.input = Input::EMPTY;
         if let Receiving::Body(_) = self.receiving {
             self.receiving = Receiving::Over;
@@ -424,6 +430,12 @@ impl Http1 {
     pub fn abandon(&mut self) {
         (self.receiving, self.sending) = (Receiving::Over, Sending::Over);
         self.input = Input::EMPTY;
+    }
+
+    /// Whether the connection may be handed over: nothing that came behind the request was thrown away.
+    #[cfg(feature = "ws")]
+    pub fn may_upgrade(&self) -> bool {
+        matches!(self.sending, Sending::Owed(Terms { torn: false, .. }))
     }
 
     /// Appends the 101 that hands the connection to WebSocket; returns what came behind the head.

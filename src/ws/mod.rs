@@ -22,6 +22,7 @@ use self::tungstenite::Engine;
 use crate::error::{Error, Phase, Result};
 use crate::exchange::Exchange;
 use crate::moment::Moment;
+use crate::proto::Fault;
 use crate::proto::frame::{Opcode, close_code, is_close_code, push_frame};
 use crate::proto::ws::{Upgrade, is_upgrade, offered};
 use crate::server::Server;
@@ -164,6 +165,10 @@ impl<'c> Exchange<'c> {
     /// ```
     pub async fn upgrade(mut self, protocol: Option<&str>) -> Result<WebSocket<'c>> {
         let upgrade = Upgrade::of(self.head())?;
+        if !self.conn.http.may_upgrade() {
+            // Frames are missing that the client has sent too early.
+            return Err(Fault::Handshake.into());
+        }
         if protocol.is_some_and(|name| !offered(self.head()).unwrap_or_default().contains(&name)) {
             return Err(Error::Misuse("the subprotocol was not offered"));
         }
