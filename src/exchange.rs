@@ -252,14 +252,14 @@ impl<'c> Exchange<'c> {
     /// # tidings::Result::Ok(()) }).unwrap();
     /// ```
     pub async fn body(&mut self) -> Result<Vec<u8>> {
-        let mut body = Vec::new();
-        while let Some(piece) = self.chunk().await? {
+        let (collecting, mut body) = (Collecting(self.conn), Vec::new());
+        let mut ex = Exchange { conn: &mut *collecting.0 };
+        while let Some(piece) = ex.chunk().await? {
             body.reserve_exact(piece.len());
             body.extend_from_slice(piece);
             // The bytes were leased when they were read; keep them counted while they are collected.
-            self.conn.keep_collected(body.len());
+            ex.conn.keep_collected(body.len());
         }
-        self.conn.keep_collected(0);
         Ok(body)
     }
 
@@ -417,6 +417,15 @@ impl<'c> Exchange<'c> {
     pub async fn stream(self, answer: Response) -> Result<BodyWriter<'c>> {
         self.conn.give(answer, Http1::start)?;
         Ok(BodyWriter { conn: self.conn })
+    }
+}
+
+/// While a body is collected: however that ends, it is counted no more.
+struct Collecting<'c>(&'c mut Conn);
+
+impl Drop for Collecting<'_> {
+    fn drop(&mut self) {
+        self.0.keep_collected(0);
     }
 }
 

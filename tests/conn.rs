@@ -724,3 +724,24 @@ fn what_stands_before_an_upgrade_leaves_no_room_behind() {
         }
     });
 }
+
+#[test]
+fn a_body_that_was_not_collected_to_its_end_counts_no_more() {
+    World::run(Limits::DEFAULT, async |world| {
+        // It is dropped half way, or too large.
+        for length in [60_000, 70_000] {
+            let (end, io) = common::pipe::pipe();
+            let (mut client, mut conn) = (Client::new(end), Conn::new(io, &world.server));
+            client.send("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n").await;
+            for _ in 0..length / 10_000 {
+                client.send(format!("2710\r\n{}\r\n", "x".repeat(10_000))).await;
+            }
+            let mut ex = conn.next().await.expect("no fault").expect("a request");
+            let body = smol::future::poll_once(ex.body()).await;
+            assert_eq!(body.is_some_and(|body| body.is_err()), length > 65_536);
+            assert!(world.server.stats().buffered > 30_000);
+            assert!(smol::future::poll_once(ex.closed()).await.is_none());
+            assert_eq!(world.server.stats().buffered, 0, "{length}");
+        }
+    });
+}
