@@ -31,6 +31,12 @@ pub(crate) const BATCH: usize = 4 * 1024;
 /// How many frames there are of a message: for polls, for event streams, for WebSockets. (And what stands around it.)
 const FRAMES: usize = if cfg!(feature = "ws") { 4 } else { 3 };
 
+/// Bytes that the place of a header field takes.
+pub(crate) const FIELD: usize = 16;
+
+/// So many header fields are in [`CONNECTION`].
+const FIELDS: usize = 64;
+
 /// What a connection is counted as in [`Limits::worst_case`] for its task, its socket and its state, in bytes.
 const CONNECTION: usize = 4 * 1024;
 
@@ -138,10 +144,10 @@ impl Limits {
 
     /// The most memory in bytes that one server and one hub with these limits take, whatever clients do.
     ///
-    /// It is `buffered + history_bytes +` the frames of the newest message `+`, for each connection, its state and one
-    /// batch of messages (as published, and as it is being written). With the feature `tungstenite` it has, for each
-    /// WebSocket, also one message of the client's, which that engine keeps room for. What the embedder's own code keeps
-    /// is not in it (a body or a message that is whole is the embedder's).
+    /// It is `buffered + history_bytes +` the frames of the newest message `+`, for each connection, its state, one batch
+    /// of messages (as published, and as it is being written), and the places of more than 64 header fields. With the
+    /// feature `tungstenite` it has, for each WebSocket, also one message of the client's, which that engine keeps room
+    /// for. What the embedder's own code keeps is not in it (a body or a message that is whole is the embedder's).
     ///
     /// # Examples
     ///
@@ -150,7 +156,10 @@ impl Limits {
     /// ```
     pub const fn worst_case(&self) -> usize {
         let batch = if self.largest_message() > BATCH { self.largest_message() } else { BATCH };
-        let connections = (self.connections + self.refusals()) * CONNECTION + self.connections * 2 * batch;
+        // A field takes four bytes at least.
+        let fields = if self.headers < self.head / 4 { self.headers } else { self.head / 4 };
+        let each = 2 * batch + FIELD * fields.saturating_sub(FIELDS);
+        let connections = (self.connections + self.refusals()) * CONNECTION + self.connections * each;
         let sockets = if cfg!(feature = "tungstenite") { self.held * self.message } else { 0 };
         self.buffered + self.history_bytes + FRAMES * self.largest_message() + connections + sockets
     }

@@ -78,3 +78,13 @@ fn the_default_budget_suits_a_small_device() {
     println!("at most {} KiB", worst / 1024);
     assert!(worst < 24 * 1024 * 1024);
 }
+
+#[test]
+fn more_header_fields_take_more() {
+    let mut limits = Limits::DEFAULT;
+    limits.headers = 1064;
+    assert_eq!(limits.worst_case(), Limits::DEFAULT.worst_case() + 1000 * 16 * limits.connections);
+    // A head has no room for more than so many.
+    limits.headers = usize::MAX;
+    assert_eq!(limits.worst_case(), Limits::DEFAULT.worst_case() + (2048 - 64) * 16 * limits.connections);
+}

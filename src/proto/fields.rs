@@ -169,3 +169,13 @@ impl Facts {
 pub(super) fn elements(value: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
     value.split(|b| *b == b',').map(<[u8]>::trim_ascii)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_is_as_large_as_it_is_counted() {
+        assert_eq!(size_of::<Field>(), crate::limits::FIELD);
+    }
+}
