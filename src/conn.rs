@@ -10,7 +10,7 @@ use futures_lite::future;
 
 use crate::error::{Error, Phase, Result};
 use crate::exchange::Exchange;
-use crate::limits::{Limits, READ, STARVED, TURNS};
+use crate::limits::{Limits, READ, SPARE, STARVED, TURNS};
 use crate::moment::Moment;
 use crate::out::Out;
 use crate::proto::Fault;
@@ -377,6 +377,20 @@ impl Conn {
             Err(_) => {}
         }
         Poll::Ready(read)
+    }
+
+    /// Throws away what has come early when it was kept for [`Limits::body_time`], if others could have its room: a stream
+    /// may have no end.
+    pub(crate) fn drop_early(&mut self) {
+        let early = self.http.buffered();
+        if early > 0
+            && early + self.kept() > SPARE
+            && !self.http.may_read_body()
+            && self.seat.now() >= self.body_deadline()
+        {
+            self.http.overflow();
+            self.seat.settle(self.kept());
+        }
     }
 
     /// Whether nothing is read, for want of room.

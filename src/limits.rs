@@ -56,7 +56,8 @@ const CONNECTION: usize = 4 * 1024;
 #[non_exhaustive]
 pub struct Limits {
     /// Bytes of a request head. The peer sees 414 if the request line alone does not fit, else 431, and a close.
-    /// Also the most that is kept of what a client sends early, while its answer is held.
+    /// Also the most that is kept of what a client sends early, while its answer is held; more than 1 KiB is kept for
+    /// `body_time`.
     pub head: usize,
     /// Header fields of a request. The peer sees 431 and a close.
     pub headers: usize,

@@ -110,6 +110,7 @@ impl Conn {
 
     /// Reads what the peer sends early, until it has left.
     fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.drop_early();
         while !self.http.has_ended() {
             let read = match self.poll_fill(cx) {
                 Poll::Pending if self.is_deaf() => self.poll_overflow(cx),

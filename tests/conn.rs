@@ -745,3 +745,28 @@ fn a_body_that_was_not_collected_to_its_end_counts_no_more() {
         }
     });
 }
+
+#[test]
+fn what_comes_early_behind_a_stream_takes_room_from_others_for_its_time_only() {
+    let mut limits = Limits::DEFAULT;
+    (limits.buffered, limits.body_time, limits.ping) = (16 * 1024, SHORT, SHORT);
+    World::run(limits, async |world| {
+        let mut streams = Vec::new();
+        for _ in 0..8 {
+            let mut client = world.client();
+            client.send("GET /events HTTP/1.1\r\nHost: h\r\n\r\n").await;
+            client.until("retry: ").await;
+            client.send("x".repeat(8000)).await;
+            streams.push(client);
+        }
+        while world.server.stats().buffered == 0 {
+            smol::future::yield_now().await;
+        }
+        while world.server.stats().buffered > 0 {
+            smol::future::yield_now().await;
+        }
+        assert_eq!(world.server.stats().held, 8);
+        let cookie = format!("Cookie: {}\r\n", "x".repeat(4000));
+        assert_eq!(world.client().get("/", &cookie).await.body, "hello");
+    });
+}
