@@ -570,12 +570,13 @@ impl Conn {
         let gone = self.http.has_ended();
         self.http.abandon();
         self.seat.settle(0);
-        self.life = Life::Over;
         poll_fn(|cx| match self.io.poll_close(cx, gone) {
             Poll::Ready(_) => Poll::Ready(()),
             Poll::Pending => self.seat.poll_due(cx, by),
         })
         .await;
+        // Not before: whoever drops this goes on with it at the next call.
+        self.life = Life::Over;
     }
 
     /// Whether the server wants its connections to end.

@@ -265,3 +265,28 @@ fn answers_are_whole_whatever_is_dropped_on_the_way() {
         });
     }
 }
+
+#[test]
+fn a_close_that_is_dropped_goes_on() {
+    for failed in [false, true] {
+        World::run(Limits::DEFAULT, async |world| {
+            let (mut client, mut conn, flags) = odd(&world, CLOSE_WAITS);
+            client.send(CLOSE).await;
+            let exchange = request(&mut conn).await;
+            if failed {
+                assert!(poll_once(conn.fail(&Error::Full)).await.is_none());
+            } else {
+                exchange.reply(Response::new(204)).await.expect("written");
+            }
+            for _ in 0..3 {
+                assert!(poll_once(conn.next()).await.is_none(), "it does not close");
+            }
+            flags.store(0, Ordering::SeqCst);
+            assert!(poll_once(conn.next()).await.is_none(), "it does not wait for the peer");
+            // The connection is still there, and our half is closed.
+            assert!(client.rest().await.starts_with("HTTP/1.1 "));
+            client.finish().await;
+            assert!(conn.next().await.expect("no error").is_none());
+        });
+    }
+}
