@@ -10,7 +10,7 @@ use futures_lite::future;
 
 use crate::error::{Error, Phase, Result};
 use crate::exchange::Exchange;
-use crate::limits::{Limits, READ, SPARE, STARVED, TURNS};
+use crate::limits::{LOOK, Limits, READ, SPARE, STARVED, TURNS};
 use crate::moment::Moment;
 use crate::out::Out;
 use crate::proto::Fault;
@@ -403,7 +403,7 @@ impl Conn {
         Flush { conn: self }
     }
 
-    /// Counts what was done without a wait; whether it was much.
+    /// Counts what was done without a look at the peer; whether it was much.
     pub(crate) fn count_turn(&mut self) -> bool {
         self.seat.turns = self.seat.turns.saturating_add(1);
         self.seat.turns > TURNS
@@ -412,10 +412,10 @@ impl Conn {
     /// Counts a request, a message or a write, and lets the others go first after some without a wait.
     pub(crate) fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.seat.turns = self.seat.turns.saturating_add(1);
-        if self.seat.turns < TURNS {
+        if self.seat.turns % LOOK < TURNS {
             return Poll::Ready(());
         }
-        self.seat.turns = 0;
+        self.seat.turns = LOOK;
         cx.waker().wake_by_ref();
         Poll::Pending
     }
@@ -451,7 +451,7 @@ impl Conn {
             Poll::Ready(Ok(())) => return self.poll_turn(cx).map(Ok),
             Poll::Ready(Err(error)) => Error::from(error),
             Poll::Pending => {
-                self.seat.turns = 0;
+                self.seat.turns = LOOK;
                 let seat = &self.seat;
                 let by = self.out.by(|| seat.deadline(seat.server.limits().write_time));
                 ready!(seat.poll_due(cx, by));

@@ -19,6 +19,10 @@ pub(crate) const SPARE: usize = 1024;
 /// After this many requests or frames in a row without a wait, a connection lets the others go first.
 pub(crate) const TURNS: u8 = 16;
 
+/// Stands in for no turns when a connection has let the others go first, or waited for its peer to read: it is to look
+/// whether that has left, before it goes on with what is always ready.
+pub(crate) const LOOK: u8 = 0x80;
+
 /// Bytes that may wait to be written on a WebSocket when a ping is answered; beyond them only the latest ping is, when
 /// they are gone. They are in [`CONNECTION`].
 #[cfg(all(feature = "ws", not(feature = "tungstenite")))]

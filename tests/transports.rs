@@ -806,3 +806,50 @@ fn a_stream_that_always_has_something_to_say_ends_at_its_age() {
         assert!(read_slowly(&world, "earliest").await.ends_with(": age\n\n\r\n0\r\n\r\n"));
     });
 }
+
+#[test]
+fn who_always_has_something_to_say_hears_a_shutdown_and_that_the_client_has_ended() {
+    // By an event stream and a WebSocket, read slowly or fast.
+    for (request, capacity) in [(EVENTS, 64), (EVENTS, 1 << 20), (SOCKET, 64), (SOCKET, 1 << 20)] {
+        for leaves in [false, true] {
+            let mut limits = limits();
+            limits.linger = Duration::from_millis(40);
+            World::run(limits, async |world| {
+                let mut client = Client::new(world.connect());
+                client.stream.capacity(capacity);
+                client.send(request).await;
+                held(&world.server, 1).await;
+                let server = world.server.clone();
+                match leaves {
+                    true => client.finish().await,
+                    false => world.executor.spawn(async move { server.shutdown(LONG).await }).detach(),
+                }
+                let read = async {
+                    let cut = smol::Timer::after(LONG / 2);
+                    let publish = async {
+                        loop {
+                            world.hub.publish("news", "x".repeat(100)).expect("published");
+                            smol::future::yield_now().await;
+                            if world.server.stats().held == 0 || !client.more().await {
+                                return true;
+                            }
+                        }
+                    };
+                    smol::future::or(publish, async {
+                        cut.await;
+                        false
+                    })
+                    .await
+                };
+                assert!(read.await, "{request} {capacity} {leaves}");
+            });
+        }
+    }
+}
+
+const LONG: Duration = Duration::from_secs(4);
+
+const EVENTS: &str = "GET /events?after=earliest HTTP/1.1\r\nHost: h\r\n\r\n";
+
+const SOCKET: &str = "GET /ws?after=earliest HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
