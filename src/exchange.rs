@@ -310,9 +310,9 @@ impl<'c> Exchange<'c> {
     }
 
     /// Waits for `future`, at most `within`, and watches the peer and the server meanwhile: a request that is
-    /// held has left its own deadlines. What the peer sends early is kept, up to
+    /// held has left its own deadlines. What the peer sends early is kept while it is less than
     /// [`Limits::head`](crate::Limits::head) bytes; more is thrown away, and the connection closes behind the answer. So
-    /// is what takes more than 1 KiB after [`Limits::body_time`](crate::Limits::body_time).
+    /// it is with more than 1 KiB that was kept for [`Limits::body_time`](crate::Limits::body_time).
     /// A body is kept for the handler as long as [`Limits::body_time`](crate::Limits::body_time), so read it before a
     /// long wait. What is still to be written goes out first, and that time counts.
     ///

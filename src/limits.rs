@@ -60,7 +60,7 @@ const CONNECTION: usize = 4 * 1024;
 #[non_exhaustive]
 pub struct Limits {
     /// Bytes of a request head. The peer sees 414 if the request line alone does not fit, else 431, and a close.
-    /// Also the most that is kept of what a client sends early, while its answer is held; more than 1 KiB is kept for
+    /// What a client sends early, while its answer is held, is kept while it is less; if it is more than 1 KiB, then for
     /// `body_time`.
     pub head: usize,
     /// Header fields of a request. The peer sees 431 and a close.
@@ -152,7 +152,8 @@ impl Limits {
     /// It is `buffered + history_bytes +` the frames of the newest message `+`, for each connection, its state, one batch
     /// of messages (as published, and as it is being written), and the places of more than 64 header fields. With the
     /// feature `tungstenite` it has, for each WebSocket, also one message of the client's, which that engine keeps room
-    /// for. What the embedder's own code keeps is not in it (a body or a message that is whole is the embedder's).
+    /// for. What the embedder's own code keeps is not in it: a body or a message that is whole is the embedder's, and so
+    /// is a subscription to more than 64 topics.
     ///
     /// # Examples
     ///

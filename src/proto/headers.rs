@@ -1,6 +1,5 @@
 //! [`Headers`]: the fields of an answer, checked and written down as they are added.
 
-use super::fields::elements;
 use super::{is_token, is_value_byte};
 use crate::error::{Error, Result};
 
@@ -20,8 +19,7 @@ impl Headers {
     pub(crate) fn add(&mut self, name: &str, value: &str) -> Result<()> {
         check(name, value)?;
         if name.eq_ignore_ascii_case("connection") {
-            self.closes |= elements(value.as_bytes()).any(|option| option.eq_ignore_ascii_case(b"close"));
-            push_option(&mut self.connection, value);
+            value.split(',').map(str::trim_ascii).for_each(|option| self.add_option(option));
         } else {
             if self.lines.is_empty() {
                 // Room for some at once: growing step by step takes longer than all else here.
@@ -30,6 +28,15 @@ impl Headers {
             [name, ": ", value, "\r\n"].iter().for_each(|part| self.lines.push_str(part));
         }
         Ok(())
+    }
+
+    /// Adds an option of `Connection`. Whether it persists is for the connection to say.
+    fn add_option(&mut self, option: &str) {
+        match option.to_ascii_lowercase().as_str() {
+            "close" => self.closes = true,
+            "keep-alive" | "" => {}
+            _ => push_option(&mut self.connection, option),
+        }
     }
 
     /// Adds all of another's.
@@ -42,7 +49,7 @@ impl Headers {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.lines.is_empty() && self.connection.is_empty()
+        self.lines.is_empty() && self.connection.is_empty() && !self.closes
     }
 
     pub(super) fn lines(&self) -> &str {
@@ -56,7 +63,7 @@ impl Headers {
 
     /// The options of the one `Connection`: what the answer has itself and what the connection adds.
     pub(super) fn connection(&self, added: &str) -> String {
-        let mut options = if self.closes { String::new() } else { self.connection.clone() };
+        let mut options = self.connection.clone();
         if !added.is_empty() {
             push_option(&mut options, added);
         }
@@ -104,6 +111,7 @@ mod tests {
         assert_eq!(headers.connection("keep-alive"), "X-Hop, X-Other, keep-alive");
         headers.add("Connection", "x, CLOSE").expect("legal");
         assert!(headers.closes() && headers.lines().is_empty() && !headers.is_empty());
-        assert_eq!(headers.connection("close"), "close");
+        headers.add("Connection", "keep-alive,").expect("legal");
+        assert_eq!(headers.connection("close"), "X-Hop, X-Other, x, close");
     }
 }
