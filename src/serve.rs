@@ -96,7 +96,8 @@ async fn accept<'a>(
     executor: Weak<LocalExecutor<'a>>,
 ) {
     tcp::prepare(listener.get_ref());
-    let (place, mut back_off, mut turns) = (server.shared.sweep.place(), BackOff::default(), 0);
+    let (place, mut back_off) = (server.shared.sweep.place(), BackOff::default());
+    let (mut waits, mut turns) = (false, 0);
     loop {
         let accepted = poll_fn(|cx| {
             // What is past is not armed: it would wake us at once, again and again.
@@ -108,7 +109,7 @@ async fn accept<'a>(
             }
             match until {
                 Some(_) => Poll::Pending,
-                None => poll_accept(&listener, cx).map(Some),
+                None => poll_accept(&listener, &mut waits, cx).map(Some),
             }
         });
         match accepted.await {
@@ -135,16 +136,22 @@ async fn accept<'a>(
     }
 }
 
+/// Accepts. `waits` is whether there was nothing at the last try: then one before the listener is readable is in vain.
 fn poll_accept(
     listener: &Async<TcpListener>,
+    waits: &mut bool,
     cx: &mut Context<'_>,
 ) -> Poll<io::Result<(Async<TcpStream>, SocketAddr)>> {
     loop {
+        if *waits {
+            ready!(listener.poll_readable(cx))?;
+            *waits = false;
+        }
         match tcp::accept(listener.get_ref()) {
             Ok((stream, peer)) => {
                 return Poll::Ready(Async::new_nonblocking(stream).map(|stream| (stream, peer)));
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready!(listener.poll_readable(cx))?,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => *waits = true,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Poll::Ready(Err(error)),
         }
