@@ -11,7 +11,7 @@ import { spawnSync } from "node:child_process";
 import { readFileSync, readdirSync, statSync } from "node:fs";
 import net from "node:net";
 import { fileURLToPath } from "node:url";
-import { DOWN, PATIENCE, check, end, example, follows, report, request, startBrowser, startProgram, startProxy, until } from "./harness.mjs";
+import { DOWN, PATIENCE, check, end, example, fitsAt, follows, report, request, startBrowser, startProgram, startProxy, until } from "./harness.mjs";
 
 const PANES = ["Short poll", "Long poll", "Server-Sent Events", "WebSocket"];
 const CHINESE_PANES = ["短轮询", "长轮询", "Server-Sent Events", "WebSocket"];
@@ -67,15 +67,15 @@ const clipped = page => page.locator("h1, h2, p, dt, dd, button, legend, figcapt
 /** Nothing is wider than its place at any width, whatever state the panes are in. */
 async function fits(page) {
   for (const width of [320, 375, 390, 800, 1024, 1280, 1400]) {
-    await page.setViewportSize({ width, height: 800 });
+    await fitsAt(page, width);
     for (const why of [undefined, "shutdown", "503"]) {
       const texts = await page.evaluate(why => panes.map(pane => {
         const before = pane.find(".state").textContent;
         pane.find(".state").textContent = why ? say("{state}: {why}", { state: say("reconnecting"), why: say(why) }) : say("reconnecting");
         return before;
       }), why);
-      assert(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), `${width} wide`);
-      assert.deepEqual(await clipped(page), [], `${width} wide`);
+      await fitsAt(page, width);
+      await until(async () => assert.deepEqual(await clipped(page), [], `${width} wide`));
       await page.evaluate(texts => panes.forEach((pane, n) => (pane.find(".state").textContent = texts[n])), texts);
     }
   }

@@ -56,6 +56,18 @@ export async function until(look) {
   }
 }
 
+/** Nothing makes the page wider than its window. It is laid out a little after a size is set. */
+export async function fitsAt(page, width) {
+  await page.setViewportSize({ width, height: 800 });
+  await until(async () => {
+    const { scrollWidth, clientWidth, inner } = await page.evaluate(() => {
+      const { scrollWidth, clientWidth } = document.documentElement;
+      return { scrollWidth, clientWidth, inner: innerWidth };
+    });
+    if (inner !== width || scrollWidth > clientWidth) throw new Error(`${scrollWidth} in ${clientWidth}, ${inner} of ${width}`);
+  });
+}
+
 // The server.
 
 /** The program of an example; the folder of them is the one argument. */

@@ -13,7 +13,7 @@ import { spawnSync } from "node:child_process";
 import { once } from "node:events";
 import http from "node:http";
 import { WebSocket as Client } from "ws";
-import { DOWN, check, end, example, follows, report, startBrowser, startProgram, until } from "./harness.mjs";
+import { DOWN, check, end, example, fitsAt, follows, report, startBrowser, startProgram, until } from "./harness.mjs";
 
 const ALONE = process.env.TIDINGS_ALONE === "1";
 if (!ALONE && spawnSync("unshare", ["-n", "ip", "link", "set", "lo", "up"]).status === 0) {
@@ -54,10 +54,7 @@ async function looksWell(page) {
   const colours = [];
   for (const colorScheme of ["light", "dark"]) {
     await page.emulateMedia({ colorScheme });
-    for (const width of [320, 390, 1400]) {
-      await page.setViewportSize({ width, height: 800 });
-      assert(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), `${width} wide`);
-    }
+    for (const width of [320, 390, 1400]) await fitsAt(page, width);
     colours.push(await page.evaluate(() => getComputedStyle(document.body).backgroundColor));
   }
   assert.notEqual(colours[0], colours[1]);

@@ -5,7 +5,7 @@
 //     node tests/browser/stream.mjs target/release/examples
 
 import assert from "node:assert/strict";
-import { DOWN, check, end, example, report, startBrowser, startProgram, until } from "./harness.mjs";
+import { DOWN, check, end, example, fitsAt, report, startBrowser, startProgram, until } from "./harness.mjs";
 
 const start = (name, every, port = 0) => startProgram(example(name), ["--port", String(port), "--every", String(every)]);
 
@@ -319,12 +319,7 @@ async function fits(page) {
   const colours = [];
   for (const colorScheme of ["light", "dark"]) {
     await page.emulateMedia({ colorScheme });
-    for (const width of [320, 390, 800, 1400]) {
-      await page.setViewportSize({ width, height: 800 });
-      const [scroll, client] = await page.evaluate(() =>
-        [document.documentElement.scrollWidth, document.documentElement.clientWidth]);
-      assert(scroll <= client, `${width} wide: ${scroll} > ${client}`);
-    }
+    for (const width of [320, 390, 800, 1400]) await fitsAt(page, width);
     colours.push(await page.evaluate(() => getComputedStyle(document.body).backgroundColor));
   }
   assert.notEqual(colours[0], colours[1]);

@@ -9,7 +9,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import http from "node:http";
 import net from "node:net";
-import { DOWN, check, end, example, follows, report, request, startBrowser, startProgram, startProxy, until } from "./harness.mjs";
+import { DOWN, check, end, example, fitsAt, follows, report, request, startBrowser, startProgram, startProxy, until } from "./harness.mjs";
 
 const browser = await startBrowser();
 const asked = []; // the requests of all pages
@@ -251,10 +251,7 @@ await check("the pages fit a phone, follow light and dark, and can be used by ke
     const colours = [];
     for (const colorScheme of ["light", "dark"]) {
       await page.emulateMedia({ colorScheme });
-      for (const width of [320, 390, 1400]) {
-        await page.setViewportSize({ width, height: 800 });
-        assert(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), `${name}, ${width} wide`);
-      }
+      for (const width of [320, 390, 1400]) await fitsAt(page, width);
       colours.push(await page.evaluate(() => getComputedStyle(document.body).backgroundColor));
     }
     assert.notEqual(colours[0], colours[1], name);
