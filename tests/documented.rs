@@ -3,8 +3,16 @@
 use std::path::{Path, PathBuf};
 
 /// Files of the hidden module `proto` from which nothing is exported.
-const HIDDEN: [&str; 6] =
-    ["proto/body.rs", "proto/frame.rs", "proto/headers.rs", "proto/http1.rs", "proto/uri.rs", "proto/ws.rs"];
+const HIDDEN: [&str; 8] = [
+    "proto/body.rs",
+    "proto/frame.rs",
+    "proto/frame/encode.rs",
+    "proto/headers.rs",
+    "proto/http1.rs",
+    "proto/http1/answer.rs",
+    "proto/uri.rs",
+    "proto/ws.rs",
+];
 
 /// What begins a public item; `pub(crate) fn` and the like do not.
 const ITEMS: [&str; 7] =

@@ -18,7 +18,7 @@ const RULES: [(&str, &[&str]); 19] = [
     ("stream.rs", &["limits", "tcp"]),
     ("out.rs", &["limits", "moment"]),
     (
-        "conn.rs",
+        "conn",
         &["error", "exchange", "limits", "moment", "out", "proto", "request", "seat", "server", "stream"],
     ),
     ("wait.rs", &["conn", "error", "moment"]),

@@ -7,7 +7,8 @@ use core::task::{Context, Poll, ready};
 use std::io;
 
 use super::{Came, Payload};
-use crate::conn::{Conn, Flush};
+use crate::conn::Conn;
+use crate::conn::write::Flush;
 use crate::error::{Error, Result};
 use crate::limits::{Limits, PONGS, READ, TURNS};
 use crate::out::Out;

@@ -5,8 +5,11 @@
 
 #[cfg(not(feature = "tungstenite"))]
 mod engine;
+mod event;
+mod payload;
 #[cfg(feature = "tungstenite")]
 mod tungstenite;
+mod upgrade;
 
 use core::future::{Future, pending, poll_fn};
 use core::pin::pin;
@@ -17,14 +20,13 @@ use futures_lite::future;
 
 #[cfg(not(feature = "tungstenite"))]
 use self::engine::Engine;
+use self::event::Event;
+pub use self::payload::Payload;
 #[cfg(feature = "tungstenite")]
 use self::tungstenite::Engine;
 use crate::error::{Error, Phase, Result};
-use crate::exchange::Exchange;
 use crate::moment::Moment;
-use crate::proto::Fault;
 use crate::proto::frame::{Opcode, close_code, is_close_code, push_frame};
-use crate::proto::ws::{Upgrade, is_upgrade, offered};
 use crate::server::Server;
 use crate::wait::Wait;
 
@@ -86,107 +88,6 @@ enum Came {
     Part,
 }
 
-/// What one WebSocket message carries.
-///
-/// # Examples
-///
-/// ```
-/// use tidings::Payload;
-///
-/// assert_eq!(Payload::from("hello"), Payload::Text("hello".to_owned()));
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Payload {
-    /// Text.
-    Text(String),
-    /// Bytes.
-    Binary(Vec<u8>),
-}
-
-impl From<&str> for Payload {
-    fn from(text: &str) -> Payload {
-        Payload::Text(text.to_owned())
-    }
-}
-
-impl From<String> for Payload {
-    fn from(text: String) -> Payload {
-        Payload::Text(text)
-    }
-}
-
-impl From<Vec<u8>> for Payload {
-    fn from(bytes: Vec<u8>) -> Payload {
-        Payload::Binary(bytes)
-    }
-}
-
-impl<'c> Exchange<'c> {
-    /// Whether the request is meant as a WebSocket upgrade, right or wrong.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use tidings::{Exchange, Response};
-    /// async fn app(ex: Exchange<'_>) -> tidings::Result<()> {
-    ///     match ex.is_upgrade() {
-    ///         true => ex.upgrade(None).await?.close(1000, "").await,
-    ///         false => ex.reply(Response::text("a page")).await,
-    ///     }
-    /// }
-    /// ```
-    pub fn is_upgrade(&self) -> bool {
-        is_upgrade(self.head())
-    }
-
-    /// Hands the connection over to WebSocket (RFC 6455, 4.2), with one of the subprotocols that the client
-    /// offered or none.
-    ///
-    /// # Errors
-    ///
-    /// [`Fault::UpgradeRequired`](crate::Fault::UpgradeRequired),
-    /// [`Fault::WebSocketVersion`](crate::Fault::WebSocketVersion) and
-    /// [`Fault::Handshake`](crate::Fault::Handshake) if the request is no good upgrade, [`Error::Full`] if no place
-    /// among the held requests is free: the answer is still owed, and [`Conn::fail`](crate::Conn::fail) gives it.
-    /// [`Error::Misuse`] for a subprotocol that was not offered.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use tidings::Exchange;
-    ///
-    /// async fn echo(ex: Exchange<'_>) -> tidings::Result<()> {
-    ///     let mut socket = ex.upgrade(None).await?;
-    ///     while let Some(message) = socket.recv().await? {
-    ///         socket.send(message).await?;
-    ///     }
-    ///     Ok(())
-    /// }
-    /// ```
-    pub async fn upgrade(mut self, protocol: Option<&str>) -> Result<WebSocket<'c>> {
-        let upgrade = Upgrade::of(self.head())?;
-        if !self.conn.http.may_upgrade() {
-            // Frames are missing that the client has sent too early.
-            return Err(Fault::Handshake.into());
-        }
-        if protocol.is_some_and(|name| !offered(self.head()).unwrap_or_default().contains(&name)) {
-            return Err(Error::Misuse("the subprotocol was not offered"));
-        }
-        if !self.hold() {
-            return Err(Error::Full);
-        }
-        let conn = self.conn;
-        let request = conn.request.take().unwrap_or_default();
-        let (accept, date) = (&upgrade.accept, conn.seat.server.date());
-        let early = conn.http.upgrade(accept, protocol, date.as_deref(), &request.headers, conn.out.bytes());
-        drop(request);
-        conn.flush().await?;
-        let heart = Heart::Ping(conn.seat.deadline(conn.limits().ping));
-        let engine = Engine::new(conn, early).await;
-        Ok(WebSocket { engine, received: None, heart, message_by: None, open: true })
-    }
-}
-
 impl WebSocket<'_> {
     /// The next message; `None` when the peer has closed, or the server shuts down (which closes with 1001).
     ///
@@ -203,7 +104,7 @@ impl WebSocket<'_> {
     ///
     /// # Examples
     ///
-    /// See [`Exchange::upgrade`].
+    /// See [`Exchange::upgrade`](crate::Exchange::upgrade).
     pub async fn recv(&mut self) -> Result<Option<Payload>> {
         if self.received.is_none() {
             // A busy peer's next message comes while the others have their turn, and is then read without the reactor.
@@ -289,105 +190,6 @@ impl WebSocket<'_> {
         }
     }
 
-    /// Does what an event asks for. Apart from `wait`, of which there is one for each future, and in memory of its own.
-    async fn settle(&mut self, event: Result<Event>) -> Result<Event> {
-        match event {
-            Err(error) => return Err(self.refuse(error).await),
-            Ok(Event::Heartbeat) => self.beat().await?,
-            // Our half of the close goes out, if the peer still reads.
-            Ok(Event::Left) => _ = self.engine.flush().await,
-            Ok(Event::Readable | Event::Elapsed | Event::Shutdown) => {}
-        }
-        event
-    }
-
-    /// What happens beside the future that is waited for.
-    fn poll_event(&mut self, cx: &mut Context<'_>, by: Moment) -> Poll<Result<Event>> {
-        if let Poll::Ready(event) = self.poll_message(cx) {
-            return Poll::Ready(event);
-        }
-        self.engine.conn_mut().seat.turns = 0;
-        let message_by = self.message_by();
-        let (conn, now) = (self.engine.conn(), self.now());
-        if matches!(self.heart, Heart::Pong(by) if now >= by) {
-            return Poll::Ready(Err(Error::Timeout(Phase::Pong)));
-        }
-        if message_by.is_some_and(|by| now >= by) {
-            let error = if conn.seat.starved { Error::Full } else { Error::Timeout(Phase::Message) };
-            return Poll::Ready(Err(error));
-        }
-        let soonest = by.min(self.heart.due()).min(message_by.unwrap_or(Moment::NEVER));
-        let due = conn.poll_due(cx, soonest);
-        if conn.is_draining() {
-            return Poll::Ready(Ok(Event::Shutdown));
-        }
-        due.map(|()| Ok(if now >= by { Event::Elapsed } else { Event::Heartbeat }))
-    }
-
-    fn now(&self) -> Moment {
-        self.engine.conn().seat.now()
-    }
-
-    fn deadline(&self, within: Duration) -> Moment {
-        self.engine.conn().seat.deadline(within)
-    }
-
-    /// What the peer sent, or the end.
-    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event>> {
-        match self.poll_message(cx) {
-            Poll::Pending if self.engine.conn().is_draining() => Poll::Ready(Ok(Event::Shutdown)),
-            event => event,
-        }
-    }
-
-    /// When the message under way must be whole. A peer may send pongs between its fragments, so that its pings say
-    /// nothing about it.
-    fn message_by(&mut self) -> Option<Moment> {
-        let patience = self.server().limits().body_time;
-        match self.engine.is_under_way() {
-            true if self.message_by.is_none() => self.message_by = Some(self.deadline(patience)),
-            true => {}
-            false => self.message_by = None,
-        }
-        self.message_by
-    }
-
-    /// Reads until a message is whole, the peer has gone, or it has had its turn.
-    fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event>> {
-        loop {
-            match (&self.received, self.open) {
-                (Some(_), _) => return Poll::Ready(Ok(Event::Readable)),
-                (None, false) => return Poll::Ready(Ok(Event::Left)),
-                (None, true) => ready!(self.poll_read(cx))?,
-            }
-        }
-    }
-
-    /// Reads once.
-    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        let read = ready!(self.engine.poll_read(cx));
-        // Who sends is alive; a pong may have to wait behind a large message.
-        if let Heart::Pong(_) = self.heart {
-            self.heart = Heart::Ping(self.deadline(self.server().limits().ping));
-        }
-        self.open = matches!(read, Ok(Came::Message(_) | Came::Part));
-        match read? {
-            Came::Message(message) => (self.received, self.message_by) = (Some(message), None),
-            Came::Close => {}
-            // A peer that sends without end must not keep the thread.
-            Came::Part => ready!(self.engine.conn_mut().poll_turn(cx)),
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    /// Pings when that is due.
-    async fn beat(&mut self) -> Result<()> {
-        match self.heart {
-            Heart::Ping(by) if self.now() >= by => self.ping().await,
-            _ => Ok(()),
-        }
-    }
-
     /// Closes with the code that says what was wrong.
     async fn refuse(&mut self, error: Error) -> Error {
         let code = match error {
@@ -417,7 +219,7 @@ impl WebSocket<'_> {
     ///
     /// # Examples
     ///
-    /// See [`Exchange::upgrade`].
+    /// See [`Exchange::upgrade`](crate::Exchange::upgrade).
     pub async fn send(&mut self, message: impl Into<Payload>) -> Result<()> {
         self.engine.push(message.into())?;
         self.engine.flush().await
@@ -607,28 +409,5 @@ impl WebSocket<'_> {
 impl core::fmt::Debug for WebSocket<'_> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("WebSocket").field("open", &self.open).finish_non_exhaustive()
-    }
-}
-
-/// What ends a wait beside its future.
-enum Event {
-    Readable,
-    /// It goes on, when a ping was sent.
-    Heartbeat,
-    Elapsed,
-    Left,
-    Shutdown,
-}
-
-impl Event {
-    /// How the wait ends, if it does.
-    fn into_wait<T>(self) -> Option<Wait<T>> {
-        Some(match self {
-            Event::Heartbeat => return None,
-            Event::Readable => Wait::Readable,
-            Event::Elapsed => Wait::Elapsed,
-            Event::Left => Wait::Left,
-            Event::Shutdown => Wait::Shutdown,
-        })
     }
 }
