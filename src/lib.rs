@@ -46,41 +46,30 @@
 //!   more memory: see [`Limits::worst_case`].
 
 mod conn;
-mod decimal;
 mod error;
-mod exchange;
 mod hub;
 mod limits;
-mod moment;
-mod out;
 #[doc(hidden)]
 pub mod proto;
-mod request;
-mod seat;
 mod serve;
 mod server;
-mod stream;
-mod sweep;
-mod tcp;
 pub mod transport;
-mod wait;
-mod writer;
 #[cfg(feature = "ws")]
 mod ws;
 
 pub use crate::conn::Conn;
-pub use crate::error::{Error, Phase, Result};
-pub use crate::exchange::Exchange;
+pub use crate::conn::body_writer::BodyWriter;
+pub use crate::conn::exchange::Exchange;
+pub use crate::conn::stream::Io;
+pub use crate::conn::wait::Wait;
+pub use crate::error::{Error, Fault, Phase, Result};
 pub use crate::hub::{Batch, Frame, Hub, HubStats, Id, Message, Next, ParseIdError, Published, Subscription};
 pub use crate::limits::Limits;
-pub use crate::proto::Fault;
-pub use crate::proto::head::{Head, Version};
+pub use crate::proto::head::Head;
 pub use crate::proto::response::Response;
 pub use crate::proto::sse::Event;
+pub use crate::proto::version::Version;
 pub use crate::server::{Server, Stats};
-pub use crate::stream::Io;
-pub use crate::wait::Wait;
-pub use crate::writer::BodyWriter;
 #[cfg(feature = "ws")]
 pub use crate::ws::{Payload, WebSocket};
 

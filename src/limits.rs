@@ -2,31 +2,9 @@
 
 use core::time::Duration;
 
-/// The most that one call reads from a connection, in bytes, and the largest that the read buffer gets which a thread
-/// shares among its connections.
-pub(crate) const READ: usize = 16 * 1024;
-
-/// Deadlines are kept to this grain: what is due within it is woken together.
-pub(crate) const GRAIN: Duration = Duration::from_millis(20);
-
-/// How often a connection looks again for room while `buffered` is used up.
-pub(crate) const STARVED: Duration = Duration::from_millis(50);
-
 /// Bytes that a connection may buffer without a share of `buffered`; they are in [`CONNECTION`]. So an ordinary
 /// request is read, and a peer is heard when it leaves, also while others use up all of `buffered`.
 pub(crate) const SPARE: usize = 1024;
-
-/// After this many requests or frames in a row without a wait, a connection lets the others go first.
-pub(crate) const TURNS: u8 = 16;
-
-/// Stands in for no turns when a connection has let the others go first, or waited for its peer to read: it is to look
-/// whether that has left, before it goes on with what is always ready.
-pub(crate) const LOOK: u8 = 0x80;
-
-/// Bytes that may wait to be written on a WebSocket when a ping is answered; beyond them only the latest ping is, when
-/// they are gone. They are in [`CONNECTION`].
-#[cfg(all(feature = "ws", not(feature = "tungstenite")))]
-pub(crate) const PONGS: usize = 1024;
 
 /// The most that a [`Batch`](crate::Batch) of more than one message counts with in its history, in bytes. A
 /// reader whose peer is slow holds one batch while it writes, so this bounds what it can pin.

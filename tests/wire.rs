@@ -14,9 +14,10 @@ mod frames;
 use std::fmt::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use tidings::Version;
 use tidings::proto::Step;
 use tidings::proto::body::Piece;
-use tidings::proto::head::{Head, Version};
+use tidings::proto::head::Head;
 use tidings::proto::http1::{Http1, Turn};
 use tidings::{Fault, Limits, Response};
 

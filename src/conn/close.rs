@@ -5,9 +5,9 @@ use std::task::{Context, Poll};
 
 use super::{Conn, Life};
 use crate::error::Error;
-use crate::limits::READ;
-use crate::moment::Moment;
+use crate::proto::input::READ;
 use crate::proto::response::Response;
+use crate::server::clock::Moment;
 
 impl Conn {
     /// Tells the peer of an error, if no answer was begun, and closes: half-closes, and reads on for a while so

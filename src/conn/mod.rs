@@ -1,8 +1,15 @@
 //! [`Conn`]: the state machine, a stream, and its deadlines. It moves bytes and decides nothing about them.
 
+pub(crate) mod body_writer;
 mod close;
+pub(crate) mod exchange;
 mod read;
+mod request;
+pub(crate) mod stream;
+pub(crate) mod tcp;
+pub(crate) mod wait;
 pub(crate) mod write;
+pub(crate) mod write_buffer;
 
 use core::future::poll_fn;
 use std::io;
@@ -11,18 +18,18 @@ use std::sync::atomic::Ordering;
 use futures_lite::future;
 
 use self::read::Read;
+use crate::conn::exchange::Exchange;
+use crate::conn::request::Request;
+use crate::conn::stream::{Io, Stream};
+use crate::conn::write_buffer::Out;
+use crate::error::Fault;
 use crate::error::{Error, Phase, Result};
-use crate::exchange::Exchange;
 use crate::limits::Limits;
-use crate::moment::Moment;
-use crate::out::Out;
-use crate::proto::Fault;
 use crate::proto::http1::{Http1, Turn};
 use crate::proto::response::Response;
-use crate::request::Request;
-use crate::seat::{Seat, Standing};
+use crate::server::clock::Moment;
+use crate::server::seat::{Seat, Standing};
 use crate::server::{Server, Stage};
-use crate::stream::{Io, Stream};
 
 /// One connection: requests come out one after the other, each to be answered before the next.
 ///

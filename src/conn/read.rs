@@ -3,12 +3,17 @@
 use core::future::poll_fn;
 use std::io;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use super::{Conn, Life};
 use crate::error::{Error, Phase, Result};
-use crate::limits::{READ, SPARE, STARVED};
-use crate::moment::Moment;
+use crate::limits::SPARE;
+use crate::proto::input::READ;
 use crate::server::Stage;
+use crate::server::clock::Moment;
+
+/// How often a connection looks again for room while `buffered` is used up.
+const STARVED: Duration = Duration::from_millis(50);
 
 impl Conn {
     /// Bytes that the exchange keeps: the head, and the body as far as it is collected.

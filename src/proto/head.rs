@@ -5,10 +5,14 @@ use std::borrow::Cow;
 
 use super::body::Framing;
 use super::class::TOKEN;
-#[cfg(feature = "ws")]
-use super::fields::elements;
 use super::fields::{Facts, Field, Fields};
-use super::{Fault, Step, ascii, place, uri};
+use super::step::Step;
+#[cfg(feature = "ws")]
+use super::text::elements;
+use super::text::{ascii, place};
+use super::uri;
+use super::version::Version;
+use crate::error::Fault;
 use crate::limits::Limits;
 
 /// A request line and its header fields.
@@ -57,33 +61,6 @@ enum Path {
     Here(Range<usize>),
     /// It was percent-encoded, or left out.
     Decoded(Box<str>),
-}
-
-/// The version of a request (RFC 9112, 2.3).
-///
-/// # Examples
-///
-/// ```
-/// # use tidings::{Conn, Limits, Server, Version};
-/// # smol::block_on(async {
-/// # let server = Server::new(Limits::DEFAULT);
-/// # let io = smol::io::AssertAsync::new(std::io::Cursor::new(
-/// #     b"GET / HTTP/1.0\r\n\r\n".to_vec()));
-/// # let mut conn = Conn::new(io, &server);
-/// # let ex = conn.next().await?.expect("a request");
-/// let framing = match ex.head().version() {
-///     Version::Http10 => "until the close",
-///     Version::Http11 => "in chunks",
-/// };
-/// assert_eq!(framing, "until the close");
-/// # tidings::Result::Ok(()) }).unwrap();
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Version {
-    /// HTTP/1.0: closed after the answer unless `keep-alive` was asked for; no chunks.
-    Http10,
-    /// HTTP/1.1, and any later 1.x.
-    Http11,
 }
 
 impl Head {

@@ -1,6 +1,6 @@
 //! [`Headers`]: the fields of an answer, checked and written down as they are added.
 
-use super::{is_token, is_value_byte};
+use super::text::{is_token, is_value_byte};
 use crate::error::{Error, Result};
 
 /// The fields of an answer, but for those that the connection writes.

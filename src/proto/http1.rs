@@ -24,10 +24,12 @@ mod answer;
 use core::ops::Range;
 
 use super::body::{Decoder, Framing, Piece};
-use super::head::{Head, Version};
-use super::input::Input;
-use super::{Fault, Step};
-use crate::limits::{Limits, READ};
+use super::head::Head;
+use super::input::{Input, READ};
+use super::step::Step;
+use super::version::Version;
+use crate::error::Fault;
+use crate::limits::Limits;
 
 /// The server's half of one HTTP/1.1 connection, without I/O.
 #[derive(Debug)]

@@ -1,5 +1,9 @@
 //! [`Input`]: the bytes that a connection has received.
 
+/// The most that one call reads from a connection, in bytes, and the largest that the read buffer gets which a thread
+/// shares among its connections.
+pub(crate) const READ: usize = 16 * 1024;
+
 /// What was received and not yet used: a word, which owns nothing while there is nothing, and no more room than what is
 /// there takes. (One byte behind a large body would keep the room of all of it, and nobody would count that.)
 #[derive(Debug, Default)]

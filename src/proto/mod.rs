@@ -8,9 +8,6 @@
 //!
 //! The module is public for fuzz targets and wire tests; it is not covered by semantic versioning.
 
-use core::fmt;
-use core::ops::Range;
-
 pub mod body;
 mod class;
 mod fields;
@@ -19,205 +16,15 @@ pub mod frame;
 pub mod head;
 pub mod headers;
 pub mod http1;
-mod input;
+pub(crate) mod input;
 pub mod response;
 pub mod sse;
+mod step;
+mod text;
 mod uri;
+pub(crate) mod version;
 #[cfg(feature = "ws")]
 pub mod ws;
 
-use self::class::TOKEN;
-
-/// What a parse step found in the bytes that it was given.
-///
-/// # Examples
-///
-/// See [`Head::parse`](head::Head::parse).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step<T> {
-    /// All of it is there.
-    Complete(T),
-    /// It is right so far, and some next byte can make it whole.
-    NeedMore,
-}
-
-/// Every way in which a peer can be wrong, each with a status and a sentence.
-///
-/// # Examples
-///
-/// ```
-/// assert_eq!(tidings::Fault::Host.status(), 400);
-/// assert_eq!(tidings::Fault::Version.to_string(), "only HTTP/1.0 and HTTP/1.1 are spoken here");
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Fault {
-    /// Not `METHOD SP TARGET SP HTTP/1.x CRLF` (RFC 9112, 3).
-    RequestLine,
-    /// A major version other than 1 (RFC 9110, 15.6.6).
-    Version,
-    /// A request target outside the grammar (RFC 9112, 3.2).
-    Target,
-    /// A request line that does not fit into [`Limits::head`](crate::Limits::head).
-    TargetTooLong,
-    /// CONNECT: this is no proxy (RFC 9110, 9.3.6).
-    Connect,
-    /// A field line outside the grammar, obs-fold and blanks before the colon included (RFC 9112, 5).
-    Field,
-    /// A CR or LF that is not half of a CRLF (RFC 9112, 2.2).
-    LineEnd,
-    /// More bytes than [`Limits::head`](crate::Limits::head).
-    HeadTooLarge,
-    /// More fields than [`Limits::headers`](crate::Limits::headers).
-    TooManyFields,
-    /// `Host` missing, repeated or outside the grammar (RFC 9112, 3.2).
-    Host,
-    /// `Content-Length` is not one number (RFC 9112, 6.3).
-    ContentLength,
-    /// `Transfer-Encoding` in HTTP/1.0, or `chunked` not last or not alone (RFC 9112, 6.1).
-    TransferEncoding,
-    /// A transfer coding that we do not know (RFC 9112, 6.1).
-    UnknownCoding,
-    /// Both `Transfer-Encoding` and `Content-Length` (RFC 9112, 6.1).
-    TwoFramings,
-    /// A chunk, extension or trailer outside the grammar (RFC 9112, 7.1).
-    Chunk,
-    /// More bytes beside the data than [`Limits::chunk_overhead`](crate::Limits::chunk_overhead).
-    ChunkOverhead,
-    /// More bytes than [`Limits::body`](crate::Limits::body).
-    BodyTooLarge,
-    /// A body or a WebSocket message that should be text is not UTF-8.
-    NotUtf8,
-    /// An `Expect` other than `100-continue` (RFC 9110, 10.1.1).
-    Expectation,
-    /// The input ended in the middle of a request.
-    Incomplete,
-    /// The resource speaks WebSocket only, and this is no upgrade to it.
-    UpgradeRequired,
-    /// A WebSocket version other than 13 (RFC 6455, 4.4).
-    WebSocketVersion,
-    /// A WebSocket handshake outside the grammar (RFC 6455, 4.2.1).
-    Handshake,
-    /// A WebSocket frame outside the grammar: reserved bits, an unknown opcode, a length not in its shortest form
-    /// (RFC 6455, 5.2).
-    Frame,
-    /// A WebSocket frame of a client without a mask (RFC 6455, 5.1).
-    Unmasked,
-    /// A WebSocket message that begins inside another, or goes on without a beginning (RFC 6455, 5.4).
-    Fragments,
-    /// A control frame in fragments, or with more than 125 bytes (RFC 6455, 5.5).
-    ControlFrame,
-    /// A close frame with half a code, or with one that must not be sent (RFC 6455, 7.4).
-    CloseFrame,
-    /// The end of a WebSocket's input without a close frame (RFC 6455, 7.1.5).
-    Unclosed,
-    /// A WebSocket message above [`Limits::message`](crate::Limits::message).
-    MessageTooLarge,
-    /// A cursor in the query that is not an id.
-    Cursor,
-    /// A topic that this resource does not have.
-    Topic,
-}
-
-impl Fault {
-    /// The HTTP status that tells the peer.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use tidings::Fault;
-    ///
-    /// assert_eq!(Fault::Field.status(), 400);
-    /// assert_eq!(Fault::HeadTooLarge.status(), 431);
-    /// ```
-    pub const fn status(self) -> u16 {
-        match self {
-            Fault::Topic => 404,
-            Fault::BodyTooLarge => 413,
-            Fault::TargetTooLong => 414,
-            Fault::Expectation => 417,
-            Fault::UpgradeRequired | Fault::WebSocketVersion => 426,
-            Fault::HeadTooLarge | Fault::TooManyFields => 431,
-            Fault::Connect | Fault::UnknownCoding => 501,
-            Fault::Version => 505,
-            _ => 400,
-        }
-    }
-
-    /// The sentence that tells the peer.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use tidings::{Fault, Response};
-    ///
-    /// let fault = Fault::Cursor;
-    /// assert_eq!(fault.sentence(), "the cursor is not an id");
-    /// let answer = Response::text(fault.sentence()).with_status(fault.status());
-    /// ```
-    pub const fn sentence(self) -> &'static str {
-        match self {
-            Fault::RequestLine => "the request line is not METHOD TARGET HTTP/1.1",
-            Fault::Version => "only HTTP/1.0 and HTTP/1.1 are spoken here",
-            Fault::Target => "the request target is not legal",
-            Fault::TargetTooLong => "the request line is too long",
-            Fault::Connect => "this is not a proxy",
-            Fault::Field => "a header field is not NAME: VALUE",
-            Fault::LineEnd => "a line does not end in CRLF",
-            Fault::HeadTooLarge => "the request head is too large",
-            Fault::TooManyFields => "the request has too many header fields",
-            Fault::Host => "Host must be there once, and legal",
-            Fault::ContentLength => "Content-Length is not one number",
-            Fault::TransferEncoding => "Transfer-Encoding must be chunked, once and last, in HTTP/1.1",
-            Fault::UnknownCoding => "the transfer coding is not known here",
-            Fault::TwoFramings => "Transfer-Encoding and Content-Length exclude each other",
-            Fault::Chunk => "the chunked body is not legal",
-            Fault::ChunkOverhead => "the chunked body has too much beside its data",
-            Fault::BodyTooLarge => "the request body is too large",
-            Fault::NotUtf8 => "the text is not UTF-8",
-            Fault::Expectation => "the expectation is not known here",
-            Fault::Incomplete => "the request ended too early",
-            Fault::UpgradeRequired => "this resource speaks WebSocket only",
-            Fault::WebSocketVersion => "only WebSocket version 13 is spoken here",
-            Fault::Handshake => "the WebSocket handshake is not legal",
-            Fault::Frame => "a WebSocket frame is not legal",
-            Fault::Unmasked => "a client's WebSocket frames must be masked",
-            Fault::Fragments => "the fragments of a WebSocket message are out of order",
-            Fault::ControlFrame => "a control frame has at most 125 bytes and no fragments",
-            Fault::CloseFrame => "the code of the close must not be sent",
-            Fault::Unclosed => "the WebSocket ended without a close",
-            Fault::MessageTooLarge => "the message is too large",
-            Fault::Cursor => "the cursor is not an id",
-            Fault::Topic => "there is no such topic here",
-        }
-    }
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.sentence())
-    }
-}
-
-impl std::error::Error for Fault {}
-
-/// Text of which the parser has proved that it is ASCII.
-fn ascii(bytes: &[u8]) -> &str {
-    core::str::from_utf8(bytes).unwrap_or_default()
-}
-
-/// Where `part`, a slice of `whole`, stands in it.
-fn place(whole: &[u8], part: &[u8]) -> Range<usize> {
-    let start = (part.as_ptr() as usize).saturating_sub(whole.as_ptr() as usize);
-    start..start + part.len()
-}
-
-/// Is this a token (RFC 9110, 5.6.2)?
-fn is_token(bytes: &[u8]) -> bool {
-    !bytes.is_empty() && bytes.iter().all(|b| TOKEN.has(*b))
-}
-
-/// May this stand in a field value (RFC 9110, 5.5)?
-const fn is_value_byte(byte: u8) -> bool {
-    byte == b'\t' || (byte >= b' ' && byte != 0x7f)
-}
+pub use self::step::Step;
+pub use crate::error::Fault;

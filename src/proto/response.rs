@@ -3,11 +3,9 @@
 use core::fmt::Display;
 use std::borrow::Cow;
 
-use super::Fault;
-use super::head::Version;
 use super::headers::Headers;
-use crate::decimal;
-use crate::error::{Error, Result};
+use super::version::Version;
+use crate::error::{Error, Fault, Result};
 
 /// An answer: a status, header fields, a body.
 ///
@@ -224,7 +222,7 @@ impl Response {
     ) -> Result<()> {
         self.check()?;
         out.extend_from_slice(b"HTTP/1.1 ");
-        decimal::push(self.status.into(), out);
+        push_number(self.status.into(), out);
         out.push(b' ');
         out.extend_from_slice(reason(self.status).as_bytes());
         out.extend_from_slice(b"\r\n");
@@ -243,7 +241,7 @@ impl Response {
         match coding {
             Coding::Length(length) => {
                 out.extend_from_slice(b"Content-Length: ");
-                decimal::push(length as u64, out);
+                push_number(length as u64, out);
                 out.extend_from_slice(b"\r\n");
             }
             Coding::Chunked => push_field("Transfer-Encoding", "chunked", out),
@@ -364,53 +362,13 @@ fn client_reason(status: u16) -> &'static str {
     }
 }
 
-/// 2020-01-01: a device whose clock shows less has no valid clock, and sends no `Date` (RFC 9110, 6.6.1).
-const FIRST_VALID: u64 = 1_577_836_800;
-
-/// An IMF-fixdate (RFC 9110, 5.6.7) of seconds since 1970; `None` without a valid clock.
-pub(crate) fn imf_date(seconds: u64) -> Option<String> {
-    if seconds < FIRST_VALID {
-        return None;
-    }
-    let (days, time) = (seconds / 86_400, seconds % 86_400);
-    let (year, month, day) = civil(days);
-    let mut date = *b"Thu, 00 Jan 0000 00:00:00 GMT";
-    date[..3].copy_from_slice(&b"ThuFriSatSunMonTueWed"[(days % 7) as usize * 3..][..3]);
-    date[8..11].copy_from_slice(&b"JanFebMarAprMayJunJulAugSepOctNovDec"[month * 3..][..3]);
-    let numbers =
-        [(day, 5..7), (year, 12..16), (time / 3600, 17..19), (time / 60 % 60, 20..22), (time % 60, 23..25)];
-    for (number, place) in numbers {
-        // What it leaves of its place are zeros.
-        decimal::put(number, &mut date[place]);
-    }
-    String::from_utf8(date.to_vec()).ok()
-}
-
-/// Year, month from 0 and day of the month, from days since 1970 (Howard Hinnant's `civil_from_days`).
-fn civil(days: u64) -> (u64, usize, u64) {
-    let days = days + 719_468;
-    let era = days / 146_097;
-    let of_era = days % 146_097;
-    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = (month_from_march + 2) % 12;
-    (year_of_era + era * 400 + u64::from(month < 2), month as usize, day)
+fn push_number(number: u64, out: &mut Vec<u8>) {
+    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn dates_are_those_of_the_rfc_and_the_calendar() {
-        assert_eq!(imf_date(1_583_020_799).as_deref(), Some("Sat, 29 Feb 2020 23:59:59 GMT"));
-        assert_eq!(imf_date(1_609_459_199).as_deref(), Some("Thu, 31 Dec 2020 23:59:59 GMT"));
-        assert_eq!(imf_date(1_609_459_200).as_deref(), Some("Fri, 01 Jan 2021 00:00:00 GMT"));
-        assert_eq!(imf_date(4_107_542_400).as_deref(), Some("Mon, 01 Mar 2100 00:00:00 GMT"));
-        assert_eq!(imf_date(5), None);
-    }
 
     #[test]
     fn a_field_that_would_split_the_response_is_refused() {

@@ -8,8 +8,10 @@ use sha1::{Digest, Sha1};
 
 use super::body::Framing;
 use super::class::TOKEN;
-use super::head::{Head, Version};
-use super::{Fault, is_token, is_value_byte};
+use super::head::Head;
+use super::text::{is_token, is_value_byte};
+use super::version::Version;
+use crate::error::Fault;
 
 /// What RFC 6455, 1.3 appends to the key.
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";

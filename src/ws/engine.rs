@@ -9,12 +9,18 @@ use std::io;
 use super::{Came, Payload};
 use crate::conn::Conn;
 use crate::conn::write::Flush;
+use crate::conn::write::TURNS;
+use crate::conn::write_buffer::Out;
+use crate::error::Fault;
 use crate::error::{Error, Result};
-use crate::limits::{Limits, PONGS, READ, TURNS};
-use crate::out::Out;
-use crate::proto::Fault;
+use crate::limits::Limits;
 use crate::proto::frame::{Decoder, Found, Opcode, push_close, push_frame, split_text};
-use crate::seat::Seat;
+use crate::proto::input::READ;
+use crate::server::seat::Seat;
+
+/// Bytes that may wait to be written on a WebSocket when a ping is answered; beyond them only the latest ping is, when
+/// they are gone. They are in [`CONNECTION`].
+const PONGS: usize = 1024;
 
 /// A connection as a WebSocket.
 pub(super) struct Engine<'c> {

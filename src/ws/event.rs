@@ -4,9 +4,9 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use super::{Came, Heart, WebSocket};
+use crate::conn::wait::Wait;
 use crate::error::{Error, Phase, Result};
-use crate::moment::Moment;
-use crate::wait::Wait;
+use crate::server::clock::Moment;
 
 impl WebSocket<'_> {
     /// Does what an event asks for. Apart from `wait`, of which there is one for each future, and in memory of its own.

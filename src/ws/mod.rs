@@ -24,11 +24,11 @@ use self::event::Event;
 pub use self::payload::Payload;
 #[cfg(feature = "tungstenite")]
 use self::tungstenite::Engine;
+use crate::conn::wait::Wait;
 use crate::error::{Error, Phase, Result};
-use crate::moment::Moment;
 use crate::proto::frame::{Opcode, close_code, is_close_code, push_frame};
 use crate::server::Server;
-use crate::wait::Wait;
+use crate::server::clock::Moment;
 
 /// A WebSocket (RFC 6455). It pings every [`Limits::ping`](crate::Limits::ping) while it waits, and gives up a
 /// peer from which then nothing comes within [`Limits::pong`](crate::Limits::pong). Pings of the peer's are answered while

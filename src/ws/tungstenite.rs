@@ -14,11 +14,11 @@ use futures_lite::io::{AsyncRead, AsyncWrite};
 
 use super::{Came, Payload};
 use crate::conn::Conn;
+use crate::error::Fault;
 use crate::error::{Error, Phase, Result};
 use crate::limits::Limits;
-use crate::moment::Moment;
-use crate::proto::Fault;
 use crate::proto::frame::split_text;
+use crate::server::clock::Moment;
 
 /// Bytes that it reads at once. Its default of 128 KiB is allocated per socket, and zeroed per read.
 const READ: usize = 1024;

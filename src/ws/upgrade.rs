@@ -1,9 +1,9 @@
 //! [`Exchange::upgrade`]: from a request to a [`WebSocket`].
 
 use super::{Engine, Heart, WebSocket};
+use crate::conn::exchange::Exchange;
+use crate::error::Fault;
 use crate::error::{Error, Result};
-use crate::exchange::Exchange;
-use crate::proto::Fault;
 use crate::proto::ws::{Upgrade, is_upgrade, offered};
 
 impl<'c> Exchange<'c> {

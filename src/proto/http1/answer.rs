@@ -1,8 +1,8 @@
 //! The sending half of [`Http1`]: whole answers, streamed ones, refusals, and the upgrade.
 
-use super::super::head::Version;
 use super::super::input::Input;
 use super::super::response::{Coding, Persistence, Response, push_chunk};
+use super::super::version::Version;
 #[cfg(feature = "ws")]
 use super::super::{headers::Headers, response::push_field};
 use super::{Http1, Pieces, Receiving, Sending, Stream, Terms};

@@ -4,13 +4,15 @@ use core::future::{Future, poll_fn};
 use core::pin::Pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use async_io::Timer;
 use slab::Slab;
 
-use crate::limits::GRAIN;
-use crate::moment::{Clock, Moment};
+use super::clock::{Clock, Moment};
+
+/// Deadlines are kept to this grain: what is due within it is woken together.
+const GRAIN: Duration = Duration::from_millis(20);
 
 /// The deadlines of all connections. A `Timer` for each would cost 188 bytes and about eight system calls per
 /// request; an entry here costs 24 bytes and a lock that nobody else wants.

@@ -5,16 +5,16 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::conn::Conn;
+use crate::conn::body_writer::BodyWriter;
+use crate::conn::wait::{Wait, Waiting};
+use crate::error::Fault;
 use crate::error::Result;
 use crate::limits::Limits;
-use crate::proto::Fault;
 use crate::proto::body::Piece;
 use crate::proto::head::Head;
 use crate::proto::http1::Http1;
 use crate::proto::response::Response;
 use crate::server::Server;
-use crate::wait::{Wait, Waiting};
-use crate::writer::BodyWriter;
 
 /// One request. [`reply`](Exchange::reply), [`stream`](Exchange::stream) and `upgrade` consume it, so it is
 /// answered once; one that is dropped unanswered becomes a 500.

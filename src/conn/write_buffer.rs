@@ -2,8 +2,8 @@
 
 use core::cell::Cell;
 
-use crate::limits::READ;
-use crate::moment::Moment;
+use crate::proto::input::READ;
+use crate::server::clock::Moment;
 
 /// The bytes that a connection is about to write: a word, which owns nothing while there are none.
 #[derive(Debug, Default)]

@@ -4,10 +4,10 @@ use core::future::{Future, pending};
 use std::time::Duration;
 
 use crate::conn::Conn;
+use crate::conn::wait::{Wait, Waiting};
 use crate::error::Result;
 use crate::proto::sse::Event;
 use crate::server::Server;
-use crate::wait::{Wait, Waiting};
 
 /// A streamed answer: chunked for HTTP/1.1, until the close for HTTP/1.0, nothing for HEAD. One that is dropped
 /// without [`finish`](BodyWriter::finish) is cut off, and the client sees that it is not whole.

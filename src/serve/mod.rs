@@ -1,30 +1,28 @@
 //! [`Server::serve`]: the accept loop for one thread. A cap on connections, a back-off, and panics caught.
 
+mod back_off;
+
 use core::future::poll_fn;
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::panic::AssertUnwindSafe;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use async_executor::LocalExecutor;
 use async_io::Async;
 use futures_lite::{FutureExt, future};
 
+use self::back_off::BackOff;
 use crate::conn::Conn;
+use crate::conn::exchange::Exchange;
+use crate::conn::stream::Stream;
+use crate::conn::tcp;
+use crate::conn::write::TURNS;
 use crate::error::{Error, Result};
-use crate::exchange::Exchange;
-use crate::limits::TURNS;
-use crate::moment::Moment;
-use crate::seat::Standing;
+use crate::server::clock::Moment;
+use crate::server::seat::Standing;
 use crate::server::{Server, Stage};
-use crate::stream::Stream;
-use crate::tcp;
-
-/// The first pause after a failed accept, and the longest: with no descriptor left, trying again at once would
-/// spin.
-const BACK_OFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 
 impl Server {
     /// Serves what comes to `listener` on this thread, until [`shutdown`](Server::shutdown): accepts, keeps the
@@ -155,22 +153,6 @@ fn poll_accept(
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Poll::Ready(Err(error)),
         }
-    }
-}
-
-/// The pause after a failed accept.
-#[derive(Default)]
-struct BackOff {
-    /// When to try again.
-    until: Option<Moment>,
-    /// How long the pause is.
-    pause: Duration,
-}
-
-impl BackOff {
-    fn begin(&mut self, now: Moment) {
-        self.pause = (self.pause * 2).clamp(BACK_OFF.0, BACK_OFF.1);
-        self.until = Some(now.after(self.pause));
     }
 }
 

@@ -9,8 +9,8 @@ use std::task::{Context, Poll, ready};
 use async_io::Async;
 use futures_lite::io::{AsyncRead, AsyncWrite};
 
-use crate::limits::READ;
-use crate::tcp;
+use crate::conn::tcp;
+use crate::proto::input::READ;
 
 /// What a connection runs on: TCP, a Unix socket, TLS, a pipe in memory. Implemented for whatever has the parts.
 ///

@@ -4,9 +4,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use super::addresses::Network;
+use super::clock::Moment;
+use super::{Server, Stage};
 use crate::limits::SPARE;
-use crate::moment::Moment;
-use crate::server::{Network, Server, Stage};
 
 /// One connection's place in its server.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use pin_project_lite::pin_project;
 
 use crate::conn::Conn;
 use crate::error::{Error, Result};
-use crate::moment::Moment;
+use crate::server::clock::Moment;
 
 /// How a wait ended.
 ///

@@ -1,0 +1,28 @@
+//! [`Version`]: HTTP/1.0 or HTTP/1.1.
+
+/// The version of a request (RFC 9112, 2.3).
+///
+/// # Examples
+///
+/// ```
+/// # use tidings::{Conn, Limits, Server, Version};
+/// # smol::block_on(async {
+/// # let server = Server::new(Limits::DEFAULT);
+/// # let io = smol::io::AssertAsync::new(std::io::Cursor::new(
+/// #     b"GET / HTTP/1.0\r\n\r\n".to_vec()));
+/// # let mut conn = Conn::new(io, &server);
+/// # let ex = conn.next().await?.expect("a request");
+/// let framing = match ex.head().version() {
+///     Version::Http10 => "until the close",
+///     Version::Http11 => "in chunks",
+/// };
+/// assert_eq!(framing, "until the close");
+/// # tidings::Result::Ok(()) }).unwrap();
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Version {
+    /// HTTP/1.0: closed after the answer unless `keep-alive` was asked for; no chunks.
+    Http10,
+    /// HTTP/1.1, and any later 1.x.
+    Http11,
+}

@@ -1,0 +1,63 @@
+//! [`Date`]: the value of the field, made once a second.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// The second that `Date` was last made for, and what it was.
+#[derive(Debug, Default)]
+pub(crate) struct Date(Mutex<(u64, Option<Arc<str>>)>);
+
+impl Date {
+    /// The value for now; `None` without a valid clock.
+    pub(crate) fn now(&self) -> Option<Arc<str>> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_secs();
+        let mut date = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if date.0 != now {
+            *date = (now, imf_date(now).map(Arc::from));
+        }
+        date.1.clone()
+    }
+}
+
+/// 2020-01-01: a device whose clock shows less has no valid clock, and sends no `Date` (RFC 9110, 6.6.1).
+const FIRST_VALID: u64 = 1_577_836_800;
+
+/// An IMF-fixdate (RFC 9110, 5.6.7) of seconds since 1970; `None` without a valid clock.
+fn imf_date(seconds: u64) -> Option<String> {
+    if seconds < FIRST_VALID {
+        return None;
+    }
+    let (days, time) = (seconds / 86_400, seconds % 86_400);
+    let (year, month, day) = civil(days);
+    let weekday = &"ThuFriSatSunMonTueWed"[(days % 7) as usize * 3..][..3];
+    let month = &"JanFebMarAprMayJunJulAugSepOctNovDec"[month * 3..][..3];
+    let (hour, minute, second) = (time / 3600, time / 60 % 60, time % 60);
+    Some(format!("{weekday}, {day:02} {month} {year} {hour:02}:{minute:02}:{second:02} GMT"))
+}
+
+/// Year, month from 0 and day of the month, from days since 1970 (Howard Hinnant's `civil_from_days`).
+fn civil(days: u64) -> (u64, usize, u64) {
+    let days = days + 719_468;
+    let era = days / 146_097;
+    let of_era = days % 146_097;
+    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = (month_from_march + 2) % 12;
+    (year_of_era + era * 400 + u64::from(month < 2), month as usize, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_are_those_of_the_rfc_and_the_calendar() {
+        assert_eq!(imf_date(1_583_020_799).as_deref(), Some("Sat, 29 Feb 2020 23:59:59 GMT"));
+        assert_eq!(imf_date(1_609_459_199).as_deref(), Some("Thu, 31 Dec 2020 23:59:59 GMT"));
+        assert_eq!(imf_date(1_609_459_200).as_deref(), Some("Fri, 01 Jan 2021 00:00:00 GMT"));
+        assert_eq!(imf_date(4_107_542_400).as_deref(), Some("Mon, 01 Mar 2100 00:00:00 GMT"));
+        assert_eq!(imf_date(5), None);
+    }
+}

@@ -1,0 +1,190 @@
+//! [`Server`]: what all connections share. Limits, deadlines, counts, the date, shutdown.
+
+mod addresses;
+pub(crate) mod clock;
+mod date;
+pub(crate) mod deadlines;
+mod figures;
+pub(crate) mod seat;
+mod shutdown;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU8;
+use std::time::Duration;
+
+use self::addresses::{Addresses, Network};
+use self::date::Date;
+use self::deadlines::Sweep;
+use self::figures::Counts;
+pub use self::figures::Stats;
+use self::seat::Seat;
+pub(crate) use self::shutdown::Stage;
+use crate::limits::Limits;
+
+/// What all connections of one server share; a clone is another handle to the same.
+///
+/// # Examples
+///
+/// An accept loop of one's own; [`serve`](Server::serve) is the short way.
+///
+/// ```
+/// use tidings::{Conn, Exchange, Limits, Response, Server};
+///
+/// async fn app(ex: Exchange<'_>) -> tidings::Result<()> {
+///     ex.reply(Response::text("hello")).await
+/// }
+///
+/// async fn converse(mut conn: Conn) -> tidings::Result<()> {
+///     while let Some(ex) = conn.next().await? {
+///         if let Err(error) = app(ex).await {
+///             conn.fail(&error).await;
+///             break;
+///         }
+///     }
+///     Ok(())
+/// }
+///
+/// # smol::block_on(async {
+/// let server = Server::new(Limits::DEFAULT);
+/// let deadlines = smol::spawn({
+///     let server = server.clone();
+///     async move { server.tick().await }
+/// });
+/// let listener = smol::net::TcpListener::bind("127.0.0.1:0").await?;
+/// # let address = listener.local_addr()?;
+/// # let client = smol::spawn(async move {
+/// #     use smol::io::{AsyncReadExt, AsyncWriteExt};
+/// #     let mut stream = smol::net::TcpStream::connect(address).await.unwrap();
+/// #     stream.write_all(b"GET / HTTP/1.0\r\n\r\n").await.unwrap();
+/// #     let mut answer = String::new();
+/// #     stream.read_to_string(&mut answer).await.unwrap();
+/// #     assert!(answer.ends_with("hello"));
+/// # });
+/// // In a program this line is the body of a loop.
+/// let (stream, _) = listener.accept().await?;
+/// smol::spawn(converse(Conn::new(stream, &server))).detach();
+/// # client.await;
+/// # std::io::Result::Ok(()) }).unwrap();
+/// ```
+#[derive(Clone, Debug)]
+pub struct Server {
+    pub(crate) shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) limits: Limits,
+    pub(crate) sweep: Sweep,
+    pub(crate) counts: Counts,
+    /// A [`Stage`] as a number.
+    stage: AtomicU8,
+    date: Date,
+    /// Counted while `per_ip` is set.
+    addresses: Addresses,
+}
+
+impl Server {
+    /// A server with these limits.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use tidings::{Limits, Server};
+    /// let mut limits = Limits::DEFAULT;
+    /// limits.body = 1024;
+    /// let server = Server::new(limits);
+    /// assert_eq!(server.limits().body, 1024);
+    /// ```
+    pub fn new(limits: Limits) -> Server {
+        let shared = Shared {
+            limits,
+            sweep: Sweep::default(),
+            counts: Counts::default(),
+            stage: AtomicU8::new(Stage::Running as u8),
+            date: Date::default(),
+            addresses: Addresses::default(),
+        };
+        Server { shared: Arc::new(shared) }
+    }
+
+    /// The limits.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidings::{Hub, Limits, Server};
+    ///
+    /// let server = Server::new(Limits::DEFAULT);
+    /// let hub = Hub::new(server.limits());
+    /// ```
+    pub fn limits(&self) -> &Limits {
+        &self.shared.limits
+    }
+
+    /// Keeps the deadlines of all connections, for ever. [`serve`](Server::serve) runs it; an accept loop of
+    /// one's own must, once per server, or no deadline and no heartbeat ever comes.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it stops the deadlines until it is called again.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use tidings::{Limits, Server};
+    /// # smol::block_on(async {
+    /// let server = Server::new(Limits::DEFAULT);
+    /// let accept = async { /* accept, and converse with each client */ };
+    /// smol::future::or(server.tick(), accept).await;
+    /// # });
+    /// ```
+    pub async fn tick(&self) {
+        self.shared.sweep.run().await;
+    }
+
+    /// A place for one more connection, or one to tell it that there is none.
+    pub(crate) fn seat(&self, peer: Option<IpAddr>) -> Seat {
+        Seat::take(self.clone(), peer.map(Network::of))
+    }
+
+    /// Counts one more connection from a network; false if there are enough.
+    fn admit(&self, network: Network) -> bool {
+        self.shared.limits.per_ip.is_none_or(|most| self.shared.addresses.admit(network, most))
+    }
+
+    /// Counts one connection less from a network.
+    fn dismiss(&self, network: Network) {
+        if self.shared.limits.per_ip.is_some() {
+            self.shared.addresses.dismiss(network);
+        }
+    }
+
+    /// The value of `Date`; `None` without a valid clock.
+    pub(crate) fn date(&self) -> Option<Arc<str>> {
+        self.shared.date.now()
+    }
+
+    /// A time between the shortest and the longest retry, another one at each call.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use tidings::{Limits, Response, Server};
+    /// # let server = Server::new(Limits::DEFAULT);
+    /// let retry = server.draw_retry();
+    /// let answer = Response::new(503).header("Retry-After", retry.as_secs().to_string());
+    /// # let (least, most) = server.limits().retry;
+    /// # assert!(least <= retry && retry <= most);
+    /// ```
+    pub fn draw_retry(&self) -> Duration {
+        let (least, most) = self.shared.limits.retry;
+        least + part(most.saturating_sub(least))
+    }
+}
+
+/// A random part of a time, to the millisecond.
+fn part(whole: Duration) -> Duration {
+    // Without floats, which take 2 KiB of code.
+    Duration::from_millis(fastrand::u64(..=u64::try_from(whole.as_millis()).unwrap_or(u64::MAX)))
+}
