@@ -65,6 +65,7 @@ pub use crate::conn::wait::Wait;
 pub use crate::error::{Error, Fault, Phase, Result};
 pub use crate::hub::{Batch, Frame, Hub, HubStats, Id, Message, Next, ParseIdError, Published, Subscription};
 pub use crate::limits::Limits;
+pub use crate::proto::content::Content;
 pub use crate::proto::head::Head;
 pub use crate::proto::response::Response;
 pub use crate::proto::sse::Event;

@@ -4,7 +4,7 @@ use core::time::Duration;
 
 /// Bytes that a connection may buffer without a share of `buffered`; they are in [`CONNECTION`]. So an ordinary
 /// request is read, and a peer is heard when it leaves, also while others use up all of `buffered`.
-pub(crate) const SPARE: usize = 1024;
+pub(crate) const OWN_BUFFER: usize = 1024;
 
 /// The most that a [`Batch`](crate::Batch) of more than one message counts with in its history, in bytes. A
 /// reader whose peer is slow holds one batch while it writes, so this bounds what it can pin.
@@ -146,6 +146,23 @@ impl Limits {
         let connections = (self.connections + self.refusals()) * CONNECTION + self.connections * each;
         let sockets = if cfg!(feature = "tungstenite") { self.held * self.message } else { 0 };
         self.buffered + self.history_bytes + FRAMES * self.largest_message() + connections + sockets
+    }
+
+    /// Time between two heartbeats: [`ping`](Limits::ping), or for ever if that is zero.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tidings::Limits;
+    ///
+    /// let mut limits = Limits::DEFAULT;
+    /// assert_eq!(limits.heartbeat(), limits.ping);
+    /// limits.ping = Duration::ZERO;
+    /// assert_eq!(limits.heartbeat(), Duration::MAX);
+    /// ```
+    pub const fn heartbeat(&self) -> Duration {
+        if self.ping.is_zero() { Duration::MAX } else { self.ping }
     }
 
     /// The largest message that a hub takes, in bytes as it is written.

@@ -167,23 +167,24 @@ fn answer(peer: &mut Peer<'_>, log: &mut Log, head: &Head) -> Result<(), Fault> 
         return Ok(());
     }
     let (http, limits) = (&mut peer.http, &peer.case.limits);
-    match peer.case.handler {
-        Handler::Echo => http.respond(&Response::text("ok"), None, limits, &mut out),
-        Handler::Ignore(status) => http.respond(&Response::new(status), None, limits, &mut out),
+    let content = match peer.case.handler {
+        Handler::Echo => http.respond(Response::text("ok"), None, limits, &mut out),
+        Handler::Ignore(status) => http.respond(Response::new(status), None, limits, &mut out),
         Handler::Close => {
-            http.respond(&Response::text("ok").header("Connection", "close"), None, limits, &mut out)
+            http.respond(Response::text("ok").header("Connection", "close"), None, limits, &mut out)
         }
-        Handler::Stream => http.start(&Response::new(200), None, limits, &mut out).and_then(|()| {
+        Handler::Stream => http.start(Response::new(200), None, limits, &mut out).and_then(|content| {
             http.write(b"one", &mut out)?;
             http.write(b"", &mut out)?;
             http.write(b"two", &mut out)?;
             http.finish(&mut out);
-            Ok(())
+            Ok(content)
         }),
         Handler::Upgrade => return upgrade(peer, log, head),
         Handler::Frames => unreachable!("they are played elsewhere"),
     }
     .expect("a legal answer");
+    out.extend_from_slice(content.bytes());
     log.line(&format!("answer {}", read_answer(&out, head.method(), head.version())));
     Ok(())
 }

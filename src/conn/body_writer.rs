@@ -4,7 +4,7 @@ use core::future::{Future, pending};
 use std::time::Duration;
 
 use crate::conn::Conn;
-use crate::conn::wait::{Wait, Waiting};
+use crate::conn::wait::{Held, Wait};
 use crate::error::Result;
 use crate::proto::sse::Event;
 use crate::server::Server;
@@ -214,7 +214,7 @@ impl BodyWriter<'_> {
         future: F,
         within: Duration,
     ) -> impl Future<Output = Result<Wait<F::Output>>> {
-        Waiting::new(self.conn, future, within)
+        Held::new(&mut *self.conn, future, within)
     }
 
     /// Waits until the peer has gone or ended its input, or the server shuts down.

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use crate::conn::Conn;
 use crate::conn::body_writer::BodyWriter;
-use crate::conn::wait::{Wait, Waiting};
+use crate::conn::wait::{Held, Wait};
 use crate::error::Fault;
 use crate::error::Result;
 use crate::limits::Limits;
 use crate::proto::body::Piece;
+use crate::proto::content::Content;
 use crate::proto::head::Head;
-use crate::proto::http1::Http1;
+use crate::proto::http1::{Http1, Sending};
 use crate::proto::response::Response;
 use crate::server::Server;
 
@@ -343,7 +344,7 @@ impl<'c> Exchange<'c> {
         future: F,
         within: Duration,
     ) -> impl Future<Output = Result<Wait<F::Output>>> {
-        Waiting::new(self.conn, future, within)
+        Held::new(&mut *self.conn, future, within)
     }
 
     /// Waits until the peer has gone or ended its input, or the server shuts down.
@@ -430,21 +431,22 @@ impl Drop for Collecting<'_> {
     }
 }
 
-/// How an answer is written: [`Http1::respond`] or [`Http1::start`].
-type Write = fn(&mut Http1, &Response, Option<&str>, &Limits, &mut Vec<u8>) -> Result<()>;
+/// How an answer is begun: [`Http1::respond`] or [`Http1::start`].
+type Begin = fn(&mut Http1, Response, Option<&str>, &Limits, &mut Vec<u8>) -> Result<Content>;
 
 impl Conn {
-    /// Writes an answer to the buffer. It is dropped here: its body may be large, and is not needed twice while the
-    /// peer reads.
-    fn give(&mut self, mut answer: Response, write: Write) -> Result<()> {
+    /// Puts an answer down to be written.
+    fn give(&mut self, mut answer: Response, begin: Begin) -> Result<()> {
         if self.is_draining() {
             self.http.make_last();
         }
         self.add_headers(&mut answer);
         let date = self.seat.server.date();
-        write(&mut self.http, &answer, date.as_deref(), self.seat.server.limits(), self.out.bytes())?;
+        let limits = self.seat.server.limits();
+        let content = begin(&mut self.http, answer, date.as_deref(), limits, self.out.bytes())?;
+        self.out.push(content);
         self.request = None;
-        if self.http.has_said_all() {
+        if self.http.state().sending == Sending::Over {
             self.out.make_last();
         }
         Ok(())

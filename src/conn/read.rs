@@ -5,9 +5,11 @@ use std::io;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use super::{Conn, Life};
+use super::Conn;
+use super::end::End;
 use crate::error::{Error, Phase, Result};
-use crate::limits::SPARE;
+use crate::limits::OWN_BUFFER;
+use crate::proto::http1::{Receiving, Sending};
 use crate::proto::input::READ;
 use crate::server::Stage;
 use crate::server::clock::Moment;
@@ -15,38 +17,65 @@ use crate::server::clock::Moment;
 /// How often a connection looks again for room while `buffered` is used up.
 const STARVED: Duration = Duration::from_millis(50);
 
+/// How a read ended.
+pub(super) enum Read {
+    /// Something came, or the end of the input.
+    Some,
+    /// The time is up.
+    Due,
+    /// The connection is broken.
+    Failed(io::Error),
+}
+
 impl Conn {
     /// Bytes that the exchange keeps: the head, and the body as far as it is collected.
-    pub(super) fn kept(&self) -> usize {
+    fn kept(&self) -> usize {
         self.request.as_ref().map_or(0, |request| request.size())
     }
 
-    /// Reads once while a head, or the rest of an unwanted body, is to come.
-    pub(super) fn poll_read_head(&mut self, cx: &mut Context<'_>) -> Poll<Read> {
-        match self.life {
-            Life::Fresh(by) | Life::Idle(by) | Life::Head(by) | Life::Drain(by) => self.poll_read_by(cx, by),
-            Life::Exchange(_) | Life::Closing(_) | Life::Over => Poll::Ready(Read::Some),
+    /// By when the peer must have sent what the state machine waits for now. The time begins when that is first asked
+    /// for, and when the machine waits for something else; the first head has its time from the accept.
+    pub(super) fn receive_by(&mut self) -> Moment {
+        let of = self.http.state().receiving;
+        let goes_on = self.due_for == of || (self.due_for, of) == (Receiving::First, Receiving::Head);
+        if let Some(by) = self.due.filter(|_| goes_on) {
+            return by;
         }
+        let limits = self.limits();
+        let by = self.seat.deadline(match of {
+            Receiving::First | Receiving::Head => limits.head_time,
+            Receiving::Idle => limits.idle,
+            Receiving::Body | Receiving::Complete | Receiving::Discard => limits.body_time,
+            Receiving::Over => limits.linger,
+        });
+        (self.due, self.due_for) = (Some(by), of);
+        by
     }
 
-    /// Reads once into the state machine. While nothing was begun, a shutdown is due at once.
-    fn poll_read_by(&mut self, cx: &mut Context<'_>, by: Moment) -> Poll<Read> {
+    /// Reads once, of a head or a body. Where nothing was begun, a shutdown is due at once.
+    pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Read> {
         match self.poll_fill(cx) {
             Poll::Ready(Ok(_)) => return Poll::Ready(Read::Some),
             Poll::Ready(Err(error)) => return Poll::Ready(Read::Failed(error)),
-            Poll::Pending => self.seat.turns = 0,
+            Poll::Pending => self.turns.rest(),
         }
-        if self.poll_due(cx, by).is_ready() {
+        if self.poll_receive_due(cx).is_ready() {
             return Poll::Ready(Read::Due);
         }
-        let idle = matches!(self.life, Life::Fresh(_) | Life::Idle(_));
+        let idle = matches!(self.http.state().receiving, Receiving::First | Receiving::Idle);
         if idle && self.is_draining() { Poll::Ready(Read::Due) } else { Poll::Pending }
+    }
+
+    /// Ready when what the machine waits for is due.
+    pub(super) fn poll_receive_due(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let by = self.receive_by();
+        self.poll_due(cx, by)
     }
 
     /// Ready when `by` has come or the server cuts everything; while there is no room to read to, the task is woken
     /// now and then to look again.
     pub(crate) fn poll_due(&self, cx: &mut Context<'_>, by: Moment) -> Poll<()> {
-        let soonest = if self.seat.starved { by.min(self.seat.deadline(STARVED)) } else { by };
+        let soonest = if self.seat.is_starved() { by.min(self.seat.deadline(STARVED)) } else { by };
         ready!(self.seat.poll_due(cx, soonest));
         match self.seat.now() >= by || self.seat.server.stage() == Stage::Cut {
             true => Poll::Ready(()),
@@ -58,14 +87,20 @@ impl Conn {
     pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         // Who waits for more has used it, and it counts no more from here on.
         self.http.drop_data();
-        let room = self.http.room(self.limits());
-        let used = self.http.buffered() + self.kept();
-        let granted = self.seat.lease(used, room.min(READ));
+        let room = self.http.room(self.limits()).min(READ);
+        let granted = match self.http.state().receiving {
+            // What is thrown away takes no room.
+            Receiving::Discard | Receiving::Over => {
+                self.seat.settle(self.kept());
+                room
+            }
+            _ => self.seat.lease(self.http.buffered() + self.kept(), room),
+        };
         if granted == 0 {
             return Poll::Pending;
         }
         let http = &mut self.http;
-        let read = self.io.poll_receive(cx, &mut self.seat.eager, granted, |bytes| http.receive(bytes));
+        let read = self.io.poll_receive(cx, &mut self.eager, granted, |bytes| http.receive(bytes));
         if let Poll::Ready(Ok(0)) = read {
             self.http.end();
         }
@@ -75,75 +110,62 @@ impl Conn {
 
     /// Reads a piece of the body, within its time.
     pub(crate) async fn read_body(&mut self) -> Result<()> {
-        let by = self.body_deadline();
-        match poll_fn(|cx| self.poll_read_by(cx, by)).await {
+        match poll_fn(|cx| self.poll_read(cx)).await {
             Read::Some => Ok(()),
-            Read::Due if self.seat.starved || self.seat.server.stage() == Stage::Cut => Err(Error::Full),
-            Read::Due => Err(Error::Timeout(Phase::Body)),
-            Read::Failed(error) => Err(self.broken(error)),
-        }
-    }
-
-    /// By when the request's body must have come: its time begins when it is first asked for, or in the way.
-    pub(super) fn body_deadline(&mut self) -> Moment {
-        let by = match self.life {
-            Life::Exchange(Some(by)) => by,
-            _ => self.seat.deadline(self.limits().body_time),
-        };
-        self.life = Life::Exchange(Some(by));
-        by
-    }
-
-    /// Throws away what the peer of a held request sends beyond the room that there is for it, and makes the answer
-    /// the last: who does not read on never hears that the peer has left. A body that the handler may yet read is
-    /// spared while its time lasts.
-    pub(crate) fn poll_overflow(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        if self.http.may_read_body() && self.seat.now() < self.body_deadline() {
-            // Looks again now and then.
-            self.seat.starved = true;
-            return Poll::Pending;
-        }
-        self.http.overflow();
-        self.seat.settle(self.kept());
-        let read = ready!(self.io.poll_receive(cx, &mut self.seat.eager, READ, |_| {}));
-        match read {
-            Ok(0) => self.http.end(),
-            // A flood must not keep the thread.
-            Ok(_) => {
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
+            Read::Due if self.seat.server.stage() == Stage::Cut => Err(Error::Full),
+            Read::Due => Err(self.late(Phase::Body)),
+            Read::Failed(error) => {
+                self.end(End::Cut);
+                Err(error.into())
             }
-            Err(_) => {}
         }
-        Poll::Ready(read)
     }
 
-    /// Throws away what has come early when it was kept for [`Limits::body_time`], if others could have its room: a stream
-    /// may have no end.
-    pub(crate) fn drop_early(&mut self) {
-        let early = self.http.buffered();
-        if early > 0
-            && early + self.kept() > SPARE
-            && !self.http.may_read_body()
-            && self.seat.now() >= self.body_deadline()
-        {
-            self.http.overflow();
-            self.seat.settle(self.kept());
+    /// Whose fault it is that something did not come in time: ours, if there was no room to read it to.
+    pub(crate) fn late(&self, phase: Phase) -> Error {
+        if self.seat.is_starved() { Error::Full } else { Error::Timeout(phase) }
+    }
+
+    /// Reads pipelined bytes beside a pending answer, until the peer has gone or ended its input.
+    pub(crate) fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while !self.http.state().ended {
+            // A flood must not keep the thread.
+            ready!(self.turns.poll_give_way(cx));
+            match self.poll_fill(cx) {
+                Poll::Ready(Ok(n)) if n > 0 => self.turns.take(1),
+                Poll::Ready(_) => break,
+                Poll::Pending if self.is_deaf() && !self.may_read_body() => self.discard(),
+                Poll::Pending => return Poll::Pending,
+            }
         }
+        Poll::Ready(())
+    }
+
+    /// By when pipelined bytes, or a body that the handler may yet read, must be used: others could have their room.
+    /// Never, if they take no more than each connection has for itself.
+    pub(crate) fn unused_by(&mut self) -> Moment {
+        let receiving = self.http.state().receiving;
+        match self.http.buffered() + self.kept() > OWN_BUFFER && self.http.buffered() > 0 {
+            true if matches!(receiving, Receiving::Body | Receiving::Complete) => self.receive_by(),
+            _ => Moment::NEVER,
+        }
+    }
+
+    /// Throws away what was received and not used, and all that comes from now on; the answer is the last. Whoever does
+    /// not read on never hears that the peer has left.
+    pub(crate) fn discard(&mut self) {
+        self.http.discard();
+        self.seat.settle(self.kept());
+    }
+
+    /// Whether there is a body that the handler can still read.
+    fn may_read_body(&self) -> bool {
+        let state = self.http.state();
+        (state.receiving, state.sending) == (Receiving::Body, Sending::Owed)
     }
 
     /// Whether nothing is read, for want of room.
-    pub(crate) fn is_deaf(&self) -> bool {
-        self.seat.starved || self.http.room(self.limits()) == 0
+    fn is_deaf(&self) -> bool {
+        self.seat.is_starved() || self.http.room(self.limits()) == 0
     }
-}
-
-/// How a read ended.
-pub(super) enum Read {
-    /// Something came, or the end of the input.
-    Some,
-    /// The time is up.
-    Due,
-    /// The connection is broken.
-    Failed(io::Error),
 }

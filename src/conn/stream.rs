@@ -2,7 +2,7 @@
 
 use core::cell::RefCell;
 use core::pin::Pin;
-use std::io;
+use std::io::{self, IoSlice};
 use std::net::{Shutdown, TcpStream};
 use std::task::{Context, Poll, ready};
 
@@ -111,8 +111,27 @@ impl Stream {
         }
     }
 
-    /// Writes what [`poll_close`](Stream::poll_close) follows as soon as all of it is taken.
-    pub(crate) fn poll_write_last(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    /// Writes two parts, of which either may be empty. If they are the `last`, [`poll_close`](Stream::poll_close) follows as
+    /// soon as all is taken.
+    pub(crate) fn poll_write_parts(
+        &mut self,
+        cx: &mut Context<'_>,
+        parts: [IoSlice<'_>; 2],
+        last: bool,
+    ) -> Poll<io::Result<usize>> {
+        match parts {
+            [first, second] if second.is_empty() && last => self.poll_write_last(cx, &first),
+            [first, second] if second.is_empty() => self.poll_write(cx, &first),
+            [first, second] if first.is_empty() => self.poll_write(cx, &second),
+            both => match self {
+                Stream::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, &both),
+                Stream::Foreign(io) => Pin::new(io).poll_write_vectored(cx, &both),
+            },
+        }
+    }
+
+    /// Writes what the end of the stream follows at once.
+    fn poll_write_last(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let Stream::Tcp(stream) = self else { return self.poll_write(cx, bytes) };
         loop {
             match tcp::write_last(stream.get_ref(), bytes) {

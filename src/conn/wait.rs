@@ -1,14 +1,16 @@
-//! [`Wait`]: how a wait beside a held connection ended, and the future that waits.
+//! [`Wait`]: how a wait beside a held connection ended, and the one future that waits.
 
 use core::future::Future;
 use core::pin::Pin;
+use std::io;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use pin_project_lite::pin_project;
 
-use crate::conn::Conn;
+use super::Conn;
 use crate::error::{Error, Result};
+use crate::server::Stage;
 use crate::server::clock::Moment;
 
 /// How a wait ended.
@@ -40,87 +42,195 @@ pub enum Wait<T> {
     Readable,
     /// The peer has gone, or ended its input.
     Left,
-    /// The server shuts down.
+    /// The server shuts down: say the last word. Whoever waits on is told so again, and is cut off when the time of the
+    /// shutdown is up.
     Shutdown,
+}
+
+/// Who is at the other end of a held wait: the client of an exchange, or of a WebSocket.
+pub(crate) trait Peer {
+    fn conn(&mut self) -> &mut Conn;
+
+    /// Writes what is to be written.
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>>;
+
+    /// Nobody waits any more for the peer to read.
+    fn pause(&mut self) {
+        self.conn().pause();
+    }
+
+    /// What the peer sent, or that it has left.
+    fn poll_peer(&mut self, cx: &mut Context<'_>) -> Poll<Result<Sent>>;
+
+    /// When [`act`](Peer::act) is to be called, whatever the wait is for.
+    fn act_by(&mut self) -> Moment;
+
+    /// Does what is due by itself, such as a heartbeat.
+    fn act(&mut self) -> Result<()>;
+}
+
+/// What came from a peer.
+pub(crate) enum Sent {
+    /// Only a WebSocket's peer sends any.
+    #[cfg(feature = "ws")]
+    Message,
+    /// It has gone, or ended its input.
+    End,
+}
+
+impl Peer for Conn {
+    fn conn(&mut self) -> &mut Conn {
+        self
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        Conn::poll_flush(self, cx)
+    }
+
+    fn poll_peer(&mut self, cx: &mut Context<'_>) -> Poll<Result<Sent>> {
+        self.poll_left(cx).map(|()| Ok(Sent::End))
+    }
+
+    fn act_by(&mut self) -> Moment {
+        self.unused_by()
+    }
+
+    fn act(&mut self) -> Result<()> {
+        if self.unused_by() <= self.seat.now() {
+            self.discard();
+        }
+        Ok(())
+    }
 }
 
 pin_project! {
     /// Waits for a future, and watches the peer and the server meanwhile. Written by hand, since it lies in the
     /// memory of every held connection: as an `async fn` it took three times as much.
-    pub(crate) struct Waiting<'c, F> {
-        conn: &'c mut Conn,
+    pub(crate) struct Held<'p, P: Peer, F> {
+        peer: &'p mut P,
         #[pin]
         future: F,
         by: Moment,
     }
-}
 
-impl<'c, F> Waiting<'c, F> {
-    pub(crate) fn new(conn: &'c mut Conn, future: F, within: Duration) -> Waiting<'c, F> {
-        let by = conn.seat.deadline(within);
-        Waiting { conn, future, by }
+    impl<P: Peer, F> PinnedDrop for Held<'_, P, F> {
+        fn drop(this: Pin<&mut Self>) {
+            this.project().peer.pause();
+        }
     }
 }
 
-impl<F: Future> Future for Waiting<'_, F> {
+impl<'p, P: Peer, F> Held<'p, P, F> {
+    pub(crate) fn new(peer: &'p mut P, future: F, within: Duration) -> Held<'p, P, F> {
+        let by = peer.conn().seat.deadline(within);
+        Held { peer, future, by }
+    }
+}
+
+impl<P: Peer, F: Future> Future for Held<'_, P, F> {
     type Output = Result<Wait<F::Output>>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Wait<F::Output>>> {
-        let this = self.project();
-        match this.conn.out.is_empty() {
-            true => this.conn.out.clear(),
-            false => ready!(this.conn.poll_flush_by(cx))?,
-        }
-        if !this.conn.seat.hold() {
-            return Poll::Ready(Err(Error::Full));
-        }
-        // Now and then the end comes first: a future that is always ready must not hide it.
-        if this.conn.count_turn() {
-            if let Poll::Ready(end) = this.conn.poll_end(cx) {
-                return Poll::Ready(Ok(end));
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        // Whoever never has to wait gives way to other connections here, also one that ignores how its waits end.
+        ready!(this.peer.conn().turns.poll_give_way(cx));
+        let end = loop {
+            if let Err(error) = this.peer.conn().keep() {
+                break Err(error);
             }
+            // While the peer does not read there is nothing to ask the future for.
+            let mut flushed = this.peer.poll_flush(cx)?;
+            let writes = flushed.is_pending();
+            let future = Some(this.future.as_mut()).filter(|_| !writes);
+            if let Poll::Ready(end) = poll_sources(&mut **this.peer, future, cx) {
+                break end;
+            }
+            // What was read may ask for an answer, as a ping does.
+            if flushed.is_ready() && !this.peer.conn().out.is_empty() {
+                flushed = this.peer.poll_flush(cx)?;
+            }
+            match poll_time(&mut **this.peer, cx, *this.by, flushed.is_pending()) {
+                Poll::Pending => {
+                    this.peer.conn().turns.rest();
+                    return Poll::Pending;
+                }
+                Poll::Ready(Some(end)) => break Ok(end),
+                Poll::Ready(None) => {
+                    if let Err(error) = this.peer.act() {
+                        break Err(error);
+                    }
+                }
+            }
+        };
+        this.peer.conn().turns.take(1);
+        Poll::Ready(end)
+    }
+}
+
+/// The future, and the peer or a shutdown, each first in its turn: neither can hide the other by having always something
+/// to say. There is no future to ask while the peer does not read.
+fn poll_sources<P: Peer, F: Future>(
+    peer: &mut P,
+    future: Option<Pin<&mut F>>,
+    cx: &mut Context<'_>,
+) -> Poll<Result<Wait<F::Output>>> {
+    let Some(future) = future else { return peer.poll_peer(cx).map_ok(Sent::into_wait) };
+    let peer_first = core::mem::take(&mut peer.conn().turns.peer_first);
+    if peer_first {
+        match peer.poll_peer(cx) {
+            Poll::Ready(sent) => return Poll::Ready(sent.map(Sent::into_wait)),
+            Poll::Pending if peer.conn().is_draining() => return Poll::Ready(Ok(Wait::Shutdown)),
+            Poll::Pending => {}
         }
-        match this.future.poll(cx) {
-            Poll::Ready(value) => Poll::Ready(Ok(Wait::Ready(value))),
-            Poll::Pending => this.conn.poll_event(cx, *this.by).map(Ok),
+    }
+    if let Poll::Ready(value) = future.poll(cx) {
+        peer.conn().turns.peer_first = true;
+        return Poll::Ready(Ok(Wait::Ready(value)));
+    }
+    match peer_first {
+        true => Poll::Pending,
+        false => peer.poll_peer(cx).map_ok(Sent::into_wait),
+    }
+}
+
+/// The end of the wait by time or by a shutdown, or `None` if something else is due. While something waits to be written
+/// that goes out first.
+fn poll_time<P: Peer, T>(
+    peer: &mut P,
+    cx: &mut Context<'_>,
+    by: Moment,
+    writes: bool,
+) -> Poll<Option<Wait<T>>> {
+    let act_by = peer.act_by();
+    let conn = peer.conn();
+    let ends_by = if writes { conn.out.by() } else { by };
+    let due = conn.poll_due(cx, act_by.min(ends_by));
+    // Look for a shutdown behind that: one between the two would wake nobody.
+    if conn.is_draining() && !writes {
+        return Poll::Ready(Some(Wait::Shutdown));
+    }
+    due.map(|()| if conn.seat.now() >= by && !writes { Some(Wait::Elapsed) } else { None })
+}
+
+impl Sent {
+    fn into_wait<T>(self) -> Wait<T> {
+        match self {
+            #[cfg(feature = "ws")]
+            Sent::Message => Wait::Readable,
+            Sent::End => Wait::Left,
         }
     }
 }
 
 impl Conn {
-    /// What happens beside the future that is waited for.
-    fn poll_event<T>(&mut self, cx: &mut Context<'_>, by: Moment) -> Poll<Wait<T>> {
-        if self.poll_left(cx).is_ready() {
-            return Poll::Ready(Wait::Left);
-        }
-        self.seat.turns = 0;
-        let due = self.poll_due(cx, by);
-        // Look for a shutdown behind that: one between the two would wake nobody.
-        if self.is_draining() { Poll::Ready(Wait::Shutdown) } else { due.map(|()| Wait::Elapsed) }
-    }
-
-    /// The end alone.
-    fn poll_end<T>(&mut self, cx: &mut Context<'_>) -> Poll<Wait<T>> {
-        match (self.poll_left(cx), self.is_draining()) {
-            (Poll::Ready(()), _) => Poll::Ready(Wait::Left),
-            (Poll::Pending, true) => Poll::Ready(Wait::Shutdown),
-            (Poll::Pending, false) => Poll::Pending,
-        }
-    }
-
-    /// Reads what the peer sends early, until it has left.
-    fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.drop_early();
-        while !self.http.has_ended() {
-            let read = match self.poll_fill(cx) {
-                Poll::Pending if self.is_deaf() => self.poll_overflow(cx),
-                read => read,
-            };
-            match ready!(read) {
-                Ok(n) if n > 0 => {}
-                _ => break,
+    /// Keeps a place among the held for this wait, unless the server has cut everything.
+    fn keep(&mut self) -> Result<()> {
+        match self.seat.server.stage() {
+            Stage::Cut => {
+                Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the server has shut down").into())
             }
+            _ if self.seat.hold() => Ok(()),
+            _ => Err(Error::Full),
         }
-        Poll::Ready(())
     }
 }

@@ -1,62 +1,125 @@
-//! [`Out`]: the bytes that a connection is about to write.
+//! [`WriteBuffer`]: what a connection is about to write, and by when some of it must have been taken.
 
 use core::cell::Cell;
+use std::io::IoSlice;
+use std::time::Duration;
 
-use crate::proto::input::READ;
+use super::patience::Patience;
+use crate::proto::content::Content;
 use crate::server::clock::Moment;
 
-/// The bytes that a connection is about to write: a word, which owns nothing while there are none.
+/// As much must a peer take within [`Limits::write_time`](crate::Limits::write_time), in bytes, or all that is left: to
+/// take one byte now and then is no progress.
+pub(crate) const PROGRESS: usize = 16 * 1024;
+
+/// Content up to this many bytes is copied behind its head, so that both are one write. Larger content is written from
+/// where it is.
+const COPIED: usize = 2 * 1024;
+
+/// The most memory in bytes that a thread keeps for its next answer.
+const REUSED: usize = 16 * 1024;
+
+/// What a connection is about to write: a word, which owns nothing while there is nothing.
 #[derive(Debug, Default)]
-pub(crate) struct Out(Option<Box<Pending>>);
+pub(crate) struct WriteBuffer(Option<Box<Pending>>);
 
 #[derive(Debug, Default)]
 struct Pending {
     bytes: Vec<u8>,
-    /// How many of them are written.
+    /// Follows the bytes, from where it is.
+    content: Content,
+    /// How many of both are written.
     written: usize,
-    /// When all must be, from when the peer first let them wait.
-    by: Option<Moment>,
-    /// Whether the end of the stream follows them.
+    /// What the peer must take next, from when it first let something wait.
+    progress: Option<Progress>,
+    /// Whether the end of the stream follows.
     last: bool,
 }
 
+/// So many bytes must be taken in that time.
+#[derive(Debug)]
+struct Progress {
+    left: usize,
+    patience: Patience,
+}
+
 thread_local! {
-    /// The memory that this thread's last answer was written from, for the next one. (It saves two allocations for each
-    /// answer and each event.)
+    /// The memory that this thread's last answer was written from, for the next one: it saves two allocations for each
+    /// answer and each event. A connection that waits for its peer to read gives it back.
     static SPARE: Cell<Option<Box<Pending>>> = const { Cell::new(None) };
 }
 
-impl Out {
+impl WriteBuffer {
+    /// Whether nothing was put here since it was cleared. What is written in full stays until the stream has flushed it.
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.as_ref().is_none_or(|pending| pending.bytes.is_empty())
+        self.0.is_none()
     }
 
-    /// Where to append; what is appended has its own time to be written. What is written leaves, or it would stay for as
-    /// long as a slow peer lets something wait.
+    /// Where to append. What is written leaves, or it would stay for as long as a slow peer lets something wait.
     pub(crate) fn bytes(&mut self) -> &mut Vec<u8> {
         let pending = self.pending();
-        pending.by = None;
+        pending.keep_content();
         pending.bytes.drain(..core::mem::take(&mut pending.written));
         &mut pending.bytes
+    }
+
+    /// Appends an answer's content.
+    pub(crate) fn push(&mut self, content: Content) {
+        match content.bytes() {
+            bytes if bytes.len() <= COPIED => self.bytes().extend_from_slice(bytes),
+            _ => {
+                self.bytes();
+                self.pending().content = content;
+            }
+        }
     }
 
     fn pending(&mut self) -> &mut Pending {
         self.0.get_or_insert_with(|| SPARE.take().unwrap_or_default())
     }
 
-    /// What is not written yet.
-    pub(crate) fn rest(&self) -> &[u8] {
-        self.0.as_ref().map_or(&[], |pending| &pending.bytes[pending.written..])
+    /// How many bytes are not written yet.
+    pub(crate) fn left(&self) -> usize {
+        self.0.as_ref().map_or(0, |pending| pending.left())
+    }
+
+    /// What is not written yet, in two parts of which either may be empty.
+    pub(crate) fn rest(&self) -> [IoSlice<'_>; 2] {
+        let parts = self.0.as_ref().map_or([&[][..], &[]], |pending| pending.rest());
+        parts.map(IoSlice::new)
     }
 
     /// So many of the rest were written.
     pub(crate) fn advance(&mut self, written: usize) {
-        self.pending().written += written;
+        let pending = self.pending();
+        pending.written += written;
+        pending.progress.take_if(|progress| {
+            progress.left = progress.left.saturating_sub(written);
+            progress.left == 0
+        });
     }
 
-    /// When all must be written: `patience` from the first time that this is asked.
-    pub(crate) fn by(&mut self, patience: impl FnOnce() -> Moment) -> Moment {
-        *self.pending().by.get_or_insert_with(patience)
+    /// The peer lets the rest wait; returns by when it must have taken some of it, `within` from the first time.
+    /// Memory that the rest does not need goes back to the thread.
+    pub(crate) fn wait(&mut self, within: Duration, now: impl FnOnce() -> Moment) -> Moment {
+        let pending = self.pending();
+        pending.give_back();
+        let left = pending.left().min(PROGRESS);
+        let patience = Patience::Left(within);
+        pending.progress.get_or_insert(Progress { left, patience }).patience.go_on(now)
+    }
+
+    /// Whoever has waited for the peer to read does so no more.
+    pub(crate) fn pause(&mut self, now: impl FnOnce() -> Moment) {
+        if let Some(progress) = self.0.as_mut().and_then(|pending| pending.progress.as_mut()) {
+            progress.patience.pause(now);
+        }
+    }
+
+    /// By when the peer must have read some of what waits.
+    pub(crate) fn by(&self) -> Moment {
+        let progress = self.0.as_ref().and_then(|pending| pending.progress.as_ref());
+        progress.map_or(Moment::NEVER, |progress| progress.patience.by())
     }
 
     /// The end of the stream follows what is there.
@@ -71,27 +134,122 @@ impl Out {
     /// All is written, or nobody wants it.
     pub(crate) fn clear(&mut self) {
         let Some(mut pending) = self.0.take() else { return };
-        if pending.bytes.capacity() <= READ {
-            pending.bytes.clear();
-            (pending.written, pending.by, pending.last) = (0, None, false);
+        if pending.bytes.capacity() <= REUSED {
+            let mut bytes = core::mem::take(&mut pending.bytes);
+            bytes.clear();
+            *pending = Pending { bytes, ..Pending::default() };
             SPARE.set(Some(pending));
         }
+    }
+}
+
+impl Pending {
+    fn left(&self) -> usize {
+        self.bytes.len() + self.content.bytes().len() - self.written
+    }
+
+    fn rest(&self) -> [&[u8]; 2] {
+        let (bytes, content) = (&self.bytes[..], self.content.bytes());
+        let behind = self.written.saturating_sub(bytes.len());
+        [&bytes[self.written.min(bytes.len())..], &content[behind..]]
+    }
+
+    /// Takes over what is left of the content: something else is to follow it. (An answer whose future was dropped may be
+    /// half written when that happens.)
+    fn keep_content(&mut self) {
+        if !self.content.bytes().is_empty() {
+            let [bytes, content] = self.rest();
+            self.bytes = [bytes, content].concat();
+            (self.content, self.written) = (Content::EMPTY, 0);
+        }
+    }
+
+    /// Keeps no more memory than the bytes take that are left, for the peer may let them wait for long.
+    fn give_back(&mut self) {
+        let left = self.bytes.len().saturating_sub(self.written);
+        if self.bytes.capacity() <= 2 * left {
+            return;
+        }
+        let kept = self.bytes[self.bytes.len() - left..].to_vec();
+        self.written = self.written.saturating_sub(self.bytes.len());
+        let bytes = core::mem::replace(&mut self.bytes, kept);
+        WriteBuffer(Some(Box::new(Pending { bytes, ..Pending::default() }))).clear();
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::server::clock::Clock;
+
+    fn text(buffer: &WriteBuffer) -> Vec<u8> {
+        buffer.rest().map(|part| part.to_vec()).concat()
+    }
+
+    fn owned(buffer: &WriteBuffer) -> usize {
+        buffer.0.as_ref().map_or(0, |pending| pending.bytes.capacity())
+    }
 
     #[test]
     fn what_is_written_leaves_while_something_waits() {
-        let mut out = Out::default();
+        let mut buffer = WriteBuffer::default();
         for _ in 0..1000 {
-            out.bytes().extend_from_slice(b"0123456789");
-            let waiting = out.rest().len();
-            out.advance(waiting - 5);
-            assert_eq!(out.rest(), b"56789");
+            buffer.bytes().extend_from_slice(b"0123456789");
+            buffer.advance(buffer.left() - 5);
+            assert_eq!(text(&buffer), b"56789");
         }
-        assert!(out.bytes().capacity() < 100);
+        assert!(buffer.bytes().capacity() < 100);
+    }
+
+    #[test]
+    fn large_content_stays_where_it_is() {
+        let shared: std::sync::Arc<[u8]> = vec![b'x'; 100_000].into();
+        let mut buffer = WriteBuffer::default();
+        buffer.bytes().extend_from_slice(b"head");
+        buffer.push(shared.clone().into());
+        assert_eq!((buffer.left(), buffer.rest()[1].as_ptr()), (100_004, shared.as_ptr()));
+        buffer.advance(3);
+        assert_eq!(&*buffer.rest()[0], b"d");
+        buffer.advance(2);
+        assert_eq!((buffer.rest()[0].len(), buffer.rest()[1].len()), (0, 99_999));
+        assert!(owned(&buffer) < 100);
+        // Whatever comes behind it is written behind it.
+        buffer.advance(99_990);
+        buffer.bytes().extend_from_slice(b"next");
+        assert_eq!(text(&buffer), b"xxxxxxxxxnext");
+    }
+
+    #[test]
+    fn who_waits_for_its_peer_keeps_no_spare_memory() {
+        let now = Clock::default().now();
+        let mut buffer = WriteBuffer::default();
+        buffer.bytes().extend_from_slice(&[b'x'; 10_000]);
+        buffer.advance(9_990);
+        buffer.wait(Duration::MAX, || now);
+        assert!(owned(&buffer) <= 20, "{}", owned(&buffer));
+        assert_eq!(text(&buffer), [b'x'; 10]);
+        // The next one gets it.
+        let mut next = WriteBuffer::default();
+        assert!(next.bytes().capacity() >= 10_000);
+    }
+
+    #[test]
+    fn a_deadline_is_about_progress() {
+        let (start, second) = (Clock::default().now(), Duration::from_secs(1));
+        let at = |seconds| start.after(second * seconds);
+        let mut buffer = WriteBuffer::default();
+        buffer.bytes().extend_from_slice(&[b'x'; 40_000]);
+        assert_eq!(buffer.wait(second, || at(0)), at(1));
+        // Neither a few bytes nor what is added gives it more time.
+        buffer.advance(PROGRESS - 1);
+        buffer.bytes().extend_from_slice(b"more");
+        assert_eq!(buffer.wait(second, || at(5)), at(1));
+        buffer.advance(1);
+        assert_eq!((buffer.by(), buffer.wait(second, || at(5))), (Moment::NEVER, at(6)));
+        // The rest may be less.
+        buffer.advance(PROGRESS);
+        assert_eq!(buffer.wait(second, || at(7)), at(8));
+        buffer.advance(buffer.left());
+        assert_eq!((buffer.left(), buffer.by()), (0, Moment::NEVER));
     }
 }

@@ -21,13 +21,33 @@ impl Headers {
         if name.eq_ignore_ascii_case("connection") {
             value.split(',').map(str::trim_ascii).for_each(|option| self.add_option(option));
         } else {
-            if self.lines.is_empty() {
+            match self.lines.is_empty() {
                 // Room for some at once: growing step by step takes longer than all else here.
-                self.lines.reserve(160);
+                true => self.lines.reserve(160),
+                false if is_singleton(name) => self.remove(name),
+                false => {}
             }
             [name, ": ", value, "\r\n"].iter().for_each(|part| self.lines.push_str(part));
         }
         Ok(())
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.lines.split_inclusive("\r\n").any(|line| name_of(line).eq_ignore_ascii_case(name))
+    }
+
+    fn remove(&mut self, name: &str) {
+        if self.has(name) {
+            let others =
+                self.lines.split_inclusive("\r\n").filter(|line| !name_of(line).eq_ignore_ascii_case(name));
+            self.lines = others.collect();
+        }
+    }
+
+    /// The lines that may stand in a 101: without `Upgrade`, which the handshake writes itself.
+    #[cfg(feature = "ws")]
+    pub(super) fn lines_of_upgrade(&self) -> impl Iterator<Item = &str> {
+        self.lines.split_inclusive("\r\n").filter(|line| !name_of(line).eq_ignore_ascii_case("upgrade"))
     }
 
     /// Adds an option of `Connection`. Whether it persists is for the connection to say.
@@ -39,9 +59,13 @@ impl Headers {
         }
     }
 
-    /// Adds all of another's.
+    /// Adds all of another's, but for singletons that are here already.
     pub(crate) fn append(&mut self, other: &Headers) {
-        self.lines.push_str(&other.lines);
+        for line in other.lines.split_inclusive("\r\n") {
+            if !(is_singleton(name_of(line)) && self.has(name_of(line))) {
+                self.lines.push_str(line);
+            }
+        }
         self.closes |= other.closes;
         if !other.connection.is_empty() {
             push_option(&mut self.connection, &other.connection);
@@ -77,15 +101,46 @@ fn push_option(options: &mut String, more: &str) {
 }
 
 /// Is it legal to add this field to an answer?
+/// The name in a field line.
+fn name_of(line: &str) -> &str {
+    line.split(':').next().unwrap_or_default()
+}
+
+/// Whether an answer has one of these at most: a second one takes the place of the first. (Not `Set-Cookie`, `Vary` and
+/// other lists, of which each may have its own line: RFC 9110, 5.3.)
+fn is_singleton(name: &str) -> bool {
+    const NAMES: [&str; 15] = [
+        "Access-Control-Allow-Credentials",
+        "Access-Control-Allow-Origin",
+        "Access-Control-Max-Age",
+        "Age",
+        "Content-Location",
+        "Content-Range",
+        "Content-Type",
+        "ETag",
+        "Expires",
+        "Last-Modified",
+        "Location",
+        "Retry-After",
+        "Server",
+        "Strict-Transport-Security",
+        "X-Accel-Buffering",
+    ];
+    NAMES.iter().any(|singleton| name.eq_ignore_ascii_case(singleton))
+}
+
 fn check(name: &str, value: &str) -> Result<()> {
     if !is_token(name.as_bytes()) || !value.bytes().all(is_value_byte) {
         return Err(Error::Misuse("a header field is not legal"));
     }
-    let ours = ["content-length", "transfer-encoding", "date"];
-    match ours.iter().any(|own| name.eq_ignore_ascii_case(own)) {
-        true => Err(Error::Misuse("Content-Length, Transfer-Encoding and Date are not yours to set")),
-        false => Ok(()),
+    let any = |names: &[&str]| names.iter().any(|other| name.eq_ignore_ascii_case(other));
+    if any(&["content-length", "transfer-encoding", "date"]) {
+        return Err(Error::Misuse("Content-Length, Transfer-Encoding and Date are not yours to set"));
     }
+    if any(&["sec-websocket-accept", "sec-websocket-extensions", "sec-websocket-protocol"]) {
+        return Err(Error::Misuse("the fields of the WebSocket handshake are not yours to set"));
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -95,10 +150,32 @@ mod tests {
     #[test]
     fn what_is_not_legal_is_not_added() {
         let mut headers = Headers::default();
-        for (name, value) in [("X", "a\r\nY: b"), ("X\r\n", "a"), ("", "a"), ("X", "a\0"), ("Date", "now")] {
+        for (name, value) in [
+            ("X", "a\r\nY: b"),
+            ("X\r\n", "a"),
+            ("", "a"),
+            ("X", "a\0"),
+            ("Date", "now"),
+            ("sec-websocket-accept", "x"),
+        ] {
             assert!(matches!(headers.add(name, value), Err(Error::Misuse(_))), "{name}: {value}");
         }
         assert!(headers.is_empty());
+    }
+
+    #[test]
+    fn a_singleton_takes_the_place_of_the_last_one() {
+        let (mut headers, mut more) = (Headers::default(), Headers::default());
+        for (name, value) in [("Vary", "A"), ("ETag", "1"), ("etag", "2"), ("Vary", "B"), ("X", "a")] {
+            headers.add(name, value).expect("legal");
+        }
+        assert_eq!(headers.lines(), "Vary: A\r\netag: 2\r\nVary: B\r\nX: a\r\n");
+        for (name, value) in [("ETag", "3"), ("Vary", "C"), ("Content-Type", "b")] {
+            more.add(name, value).expect("legal");
+        }
+        headers.append(&more);
+        let all = "Vary: A\r\netag: 2\r\nVary: B\r\nX: a\r\nVary: C\r\nContent-Type: b\r\n";
+        assert_eq!(headers.lines(), all);
     }
 
     #[test]

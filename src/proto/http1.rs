@@ -1,23 +1,27 @@
 //! [`Http1`]: the server's half of one HTTP/1.1 connection as a state machine. Read this file first.
 //!
 //! Bytes that came go in by [`Http1::receive`], requests come out of [`Http1::head`] and [`Http1::data`], and
-//! the bytes of an answer are appended to a buffer of the caller's. The receiving and the sending half move on
-//! their own, and meet at the end of an exchange:
+//! the bytes of an answer are appended to a buffer of the caller's. [`Http1::state`] says at any time what the machine
+//! is at, as one value with both sides in it; to ask changes nothing. The two sides move on their own (a body is read
+//! while the answer streams, pipelined bytes wait behind it), and meet at the end of an exchange:
 //!
-//! | receiving  | means                                 | leaves by                                            |
-//! | ---------- | ------------------------------------- | ---------------------------------------------------- |
-//! | `Head`     | a head is to come                     | a head → `Body` or `Complete`; a fault, the end → `Over` |
-//! | `Body`     | data is to come, or to be drained     | its end → `Complete`; a fault → `Over`               |
-//! | `Complete` | the whole request was read            | the answer was sent, `head` is called → `Head`       |
-//! | `Over`     | nothing more is read                  |                                                      |
+//! | receiving  | means                                          | leaves by                                            |
+//! | ---------- | ---------------------------------------------- | ---------------------------------------------------- |
+//! | `First`    | no byte of the connection's first request came | a byte → `Head`; the end → `Over`                    |
+//! | `Idle`     | no byte of the next request came               | a byte → `Head`; the end → `Over`                    |
+//! | `Head`     | part of a head came                            | a head → `Body` or `Complete`; a fault, the end → `Over` |
+//! | `Body`     | data is to come, or to be thrown away          | its end → `Complete`; a fault, `discard` → `Over`    |
+//! | `Complete` | the whole request was read                     | the answer was sent, `head` is called → `Idle` or `Head`; `discard` → `Discard` |
+//! | `Discard`  | pipelined bytes are thrown away                | `close` → `Over`                                     |
+//! | `Over`     | all that comes is thrown away                  |                                                      |
 //!
-//! | sending     | means                                | leaves by                                            |
-//! | ----------- | ------------------------------------ | ---------------------------------------------------- |
-//! | `Idle`      | no request waits for an answer       | a head → `Owed`; a refusal → `Over`                  |
-//! | `Owed`      | the answer was not begun             | `respond` → `Sent` or `Over`; `start` → `Streaming`  |
-//! | `Streaming` | its head was sent, pieces follow     | `finish` → `Sent` or `Over`                          |
-//! | `Sent`      | the answer is whole, another may come | `head` → `Idle`                                     |
-//! | `Over`      | nothing more is sent                 |                                                      |
+//! | sending     | means                                 | leaves by                                            |
+//! | ----------- | ------------------------------------- | ---------------------------------------------------- |
+//! | `Idle`      | no request waits for an answer        | a head → `Owed`; `refuse`, `close` → `Over`          |
+//! | `Owed`      | the answer was not begun              | `respond` → `Sent` or `Over`; `start` → `Streaming`  |
+//! | `Streaming` | its head was sent, pieces follow      | `finish` → `Sent` or `Over`                          |
+//! | `Sent`      | the answer is whole, another may come | `head` → `Idle`                                      |
+//! | `Over`      | the last answer was given             |                                                      |
 
 mod answer;
 
@@ -39,21 +43,62 @@ pub struct Http1 {
     input: Input,
     /// Whether the peer ended its input.
     ended: bool,
-    receiving: Receiving,
-    sending: Sending,
+    reader: Reader,
+    writer: Writer,
 }
 
-#[derive(Debug)]
-enum Receiving {
+/// What a connection is at, on both of its sides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct State {
+    /// What is to come from the peer.
+    pub receiving: Receiving,
+    /// What is to go to the peer.
+    pub sending: Sending,
+    /// Whether the peer ended its input: what was received is still answered.
+    pub ended: bool,
+}
+
+/// What is to come from the peer. The table above has what each means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the table of the module has them")]
+pub enum Receiving {
+    First,
+    Idle,
     Head,
-    // Boxed, since most connections are not in a body.
-    Body(Box<Decoder>),
+    Body,
     Complete,
+    Discard,
     Over,
 }
 
+/// What is to go to the peer. The table above has what each means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Sending {
+#[allow(missing_docs, reason = "the table of the module has them")]
+pub enum Sending {
+    Idle,
+    Owed,
+    Streaming,
+    Sent,
+    Over,
+}
+
+/// The receiving side, with what it carries along.
+#[derive(Debug)]
+enum Reader {
+    /// `First`, or `Head` once a byte is there.
+    First,
+    /// `Idle`, or `Head` once a byte is there.
+    Next,
+    // Boxed, since most connections are not in a body.
+    Body(Box<Decoder>),
+    Complete,
+    Discard,
+    Over,
+}
+
+/// The sending side, with what it carries along.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Writer {
     Idle,
     Owed(Terms),
     Streaming(Stream),
@@ -71,8 +116,6 @@ struct Terms {
     keep: bool,
     /// Whether the client still waits for a 100.
     expects_continue: bool,
-    /// Whether something that came behind the request was thrown away.
-    torn: bool,
 }
 
 /// A streamed answer of which the head was sent.
@@ -93,7 +136,7 @@ enum Pieces {
     Dropped,
 }
 
-/// What the connection does next.
+/// What a step towards the next request found.
 #[derive(Debug)]
 pub enum Turn {
     /// A request; its answer is owed now.
@@ -107,39 +150,58 @@ pub enum Turn {
 impl Http1 {
     /// A connection on which nothing has happened.
     pub fn new() -> Http1 {
-        Http1 { input: Input::EMPTY, ended: false, receiving: Receiving::Head, sending: Sending::Idle }
+        Http1 { input: Input::EMPTY, ended: false, reader: Reader::First, writer: Writer::Idle }
+    }
+
+    /// What the connection is at.
+    pub fn state(&self) -> State {
+        let receiving = match self.reader {
+            Reader::First if self.is_between() => Receiving::First,
+            Reader::Next if self.is_between() => Receiving::Idle,
+            Reader::First | Reader::Next => Receiving::Head,
+            Reader::Body(_) => Receiving::Body,
+            Reader::Complete => Receiving::Complete,
+            Reader::Discard => Receiving::Discard,
+            Reader::Over => Receiving::Over,
+        };
+        let sending = match self.writer {
+            Writer::Idle => Sending::Idle,
+            Writer::Owed(_) => Sending::Owed,
+            Writer::Streaming(_) => Sending::Streaming,
+            Writer::Sent => Sending::Sent,
+            Writer::Over => Sending::Over,
+        };
+        State { receiving, sending, ended: self.ended }
+    }
+
+    /// Whether no byte of the next request has come. An empty line in front of it is none (RFC 9112, 2.2): some
+    /// clients send one behind a body.
+    fn is_between(&self) -> bool {
+        matches!(self.input.bytes(), b"" | b"\r" | b"\r\n")
     }
 
     /// How many bytes [`receive`](Http1::receive) takes now; 0 if something must be used first.
     pub fn room(&self, limits: &Limits) -> usize {
-        let most = match self.receiving {
-            Receiving::Body(_) => READ,
-            Receiving::Head | Receiving::Complete => limits.head,
-            Receiving::Over => 0,
+        let most = match self.reader {
+            Reader::Body(_) | Reader::Discard | Reader::Over => READ,
+            Reader::First | Reader::Next | Reader::Complete => limits.head,
         };
         if self.ended { 0 } else { most.saturating_sub(self.input.len()) }
     }
 
-    /// Takes bytes that came from the peer, at most [`room`](Http1::room).
+    /// Takes bytes that came from the peer, at most [`room`](Http1::room), and throws them away where
+    /// [`state`](Http1::state) says so.
     pub fn receive(&mut self, bytes: &[u8]) {
         self.input.drop_taken();
-        self.input.push(bytes);
+        match self.reader {
+            Reader::Discard | Reader::Over => self.input = Input::EMPTY,
+            _ => self.input.push(bytes),
+        }
     }
 
     /// The peer ended its input. What was received is still answered.
     pub fn end(&mut self) {
         self.ended = true;
-    }
-
-    /// Whether the peer ended its input.
-    pub fn has_ended(&self) -> bool {
-        self.ended
-    }
-
-    /// Whether no byte of the next request has come. An empty line in front of it is none (RFC 9112, 2.2): some
-    /// clients send one behind a body.
-    pub fn is_between(&self) -> bool {
-        matches!(self.input.bytes(), b"" | b"\r" | b"\r\n")
     }
 
     /// How many bytes are received and not yet used.
@@ -153,27 +215,27 @@ impl Http1 {
     ///
     /// A fault of the peer's; [`refuse`](Http1::refuse) tells it, and nothing more is read.
     pub fn head(&mut self, limits: &Limits) -> Result<Turn, Fault> {
-        match self.sending {
-            Sending::Idle | Sending::Sent => {}
-            Sending::Owed(_) | Sending::Streaming(_) | Sending::Over => return Ok(Turn::End),
+        match self.writer {
+            Writer::Idle | Writer::Sent => {}
+            Writer::Owed(_) | Writer::Streaming(_) | Writer::Over => return Ok(Turn::End),
         }
-        while let Receiving::Body(_) = self.receiving {
+        while let Reader::Body(_) = self.reader {
             if self.data(limits)? == Piece::NeedMore {
                 return Ok(Turn::NeedMore);
             }
         }
-        if let Receiving::Complete = self.receiving {
-            (self.receiving, self.sending) = (Receiving::Head, Sending::Idle);
+        if let Reader::Complete = self.reader {
+            (self.reader, self.writer) = (Reader::Next, Writer::Idle);
         }
         let turn = self.parse(limits);
         if !matches!(turn, Ok(Turn::Head(_) | Turn::NeedMore)) {
-            self.receiving = Receiving::Over;
+            self.reader = Reader::Over;
         }
         turn
     }
 
     fn parse(&mut self, limits: &Limits) -> Result<Turn, Fault> {
-        if let Receiving::Over = self.receiving {
+        if let Reader::Discard | Reader::Over = self.reader {
             return Ok(Turn::End);
         }
         self.input.drop_taken();
@@ -189,16 +251,15 @@ impl Http1 {
     }
 
     fn begin(&mut self, head: &Head) {
-        self.receiving = match head.framing() {
-            Framing::None => Receiving::Complete,
-            framing => Receiving::Body(Box::new(Decoder::new(framing))),
+        self.reader = match head.framing() {
+            Framing::None => Reader::Complete,
+            framing => Reader::Body(Box::new(Decoder::new(framing))),
         };
-        self.sending = Sending::Owed(Terms {
+        self.writer = Writer::Owed(Terms {
             version: head.version(),
             head_only: head.method() == "HEAD",
             keep: head.keep_alive(),
             expects_continue: head.expects_continue(),
-            torn: false,
         });
     }
 
@@ -209,12 +270,10 @@ impl Http1 {
     /// A fault of the peer's; nothing more is read.
     pub fn data(&mut self, limits: &Limits) -> Result<Piece, Fault> {
         self.input.drop_taken();
-        let Receiving::Body(decoder) = &mut self.receiving else {
-            return if let Receiving::Over = self.receiving {
-                Err(Fault::Incomplete)
-            } else {
-                Ok(Piece::End)
-            };
+        let decoder = match &mut self.reader {
+            Reader::Body(decoder) => decoder,
+            Reader::Over => return Err(Fault::Incomplete),
+            _ => return Ok(Piece::End),
         };
         let step = decoder.step(self.input.bytes(), limits).and_then(|(used, piece)| match piece {
             Piece::NeedMore if self.ended => Err(Fault::Incomplete),
@@ -228,12 +287,12 @@ impl Http1 {
             Ok((used, piece)) => {
                 self.input.discard(used);
                 if piece == Piece::End {
-                    self.receiving = Receiving::Complete;
+                    self.reader = Reader::Complete;
                 }
                 Ok(piece)
             }
             Err(fault) => {
-                self.receiving = Receiving::Over;
+                (self.reader, self.input) = (Reader::Over, Input::EMPTY);
                 Err(fault)
             }
         }
@@ -252,8 +311,8 @@ impl Http1 {
     /// Appends `100 Continue` if the client waits for it, none of its body came (RFC 9110, 10.1.1), and it is not
     /// known to be too large.
     pub fn go_on(&mut self, limits: &Limits, out: &mut Vec<u8>) {
-        let welcome = matches!(&self.receiving, Receiving::Body(decoder) if decoder.may_drain(limits));
-        if let Sending::Owed(terms) = &mut self.sending {
+        let welcome = matches!(&self.reader, Reader::Body(decoder) if decoder.may_drain(limits));
+        if let Writer::Owed(terms) = &mut self.writer {
             if terms.expects_continue && !welcome {
                 return;
             }
@@ -264,50 +323,24 @@ impl Http1 {
         }
     }
 
-    /// Whether an answer is owed that was not begun.
-    pub fn owes(&self) -> bool {
-        matches!(self.sending, Sending::Owed(_))
-    }
-
-    /// Whether the last answer was given.
-    pub fn has_said_all(&self) -> bool {
-        self.sending == Sending::Over
-    }
-
-    /// Whether a streamed answer was begun and not finished.
-    pub fn is_streaming(&self) -> bool {
-        matches!(self.sending, Sending::Streaming(_))
-    }
-
-    /// Whether the rest of a body that nobody read is to be thrown away.
-    pub fn is_draining(&self) -> bool {
-        matches!((&self.receiving, self.sending), (Receiving::Body(_), Sending::Sent))
-    }
-
-    /// Whether there is a body that can be read still, before the answer.
-    pub fn may_read_body(&self) -> bool {
-        matches!((&self.receiving, self.sending), (Receiving::Body(_), Sending::Owed(_)))
-    }
-
-    /// Throws away what was received and not yet used. The answer is the last, for nobody knows what comes next.
-    pub fn overflow(&mut self) {
+    /// Throws away what was received and not yet used, and all that comes from now on. The answer is the last, for
+    /// nobody knows what was thrown away.
+    pub fn discard(&mut self) {
         self.make_last();
-        if let Sending::Owed(terms) = &mut self.sending {
-            terms.torn = true;
-        }
         self.input = Input::EMPTY;
-        if let Receiving::Body(_) = self.receiving {
-            self.receiving = Receiving::Over;
-        }
+        self.reader = match self.reader {
+            Reader::Complete | Reader::Discard => Reader::Discard,
+            _ => Reader::Over,
+        };
     }
 
     /// This answer is the last: the connection closes after it.
     pub fn make_last(&mut self) {
-        match &mut self.sending {
-            Sending::Owed(terms) => terms.keep = false,
-            Sending::Streaming(stream) => stream.keep = false,
-            Sending::Idle | Sending::Sent => self.sending = Sending::Over,
-            Sending::Over => {}
+        match &mut self.writer {
+            Writer::Owed(terms) => terms.keep = false,
+            Writer::Streaming(stream) => stream.keep = false,
+            Writer::Idle | Writer::Sent => self.writer = Writer::Over,
+            Writer::Over => {}
         }
     }
 }

@@ -10,6 +10,7 @@
 
 pub mod body;
 mod class;
+pub(crate) mod content;
 mod fields;
 #[cfg(feature = "ws")]
 pub mod frame;

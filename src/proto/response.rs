@@ -3,6 +3,7 @@
 use core::fmt::Display;
 use std::borrow::Cow;
 
+use super::content::Content;
 use super::headers::Headers;
 use super::version::Version;
 use crate::error::{Error, Fault, Result};
@@ -28,8 +29,8 @@ pub struct Response {
     pub(crate) headers: Headers,
     /// Why it can't be written: a field was added that is not legal.
     misuse: Option<&'static str>,
-    /// The body of a whole answer; a stream has none here.
-    body: Cow<'static, [u8]>,
+    /// What a whole answer carries; a stream has nothing here.
+    content: Content,
 }
 
 /// How the body of an answer is framed.
@@ -54,7 +55,7 @@ impl Response {
     /// assert_eq!(tidings::Response::new(404).status(), 404);
     /// ```
     pub fn new(status: u16) -> Response {
-        Response { status, headers: Headers::default(), misuse: None, body: Cow::Borrowed(&[]) }
+        Response { status, headers: Headers::default(), misuse: None, content: Content::EMPTY }
     }
 
     /// A 200 with plain text.
@@ -76,11 +77,7 @@ impl Response {
     /// assert_eq!(tidings::Response::html("<p>hello").status(), 200);
     /// ```
     pub fn html(html: impl Into<Cow<'static, str>>) -> Response {
-        let body = match html.into() {
-            Cow::Borrowed(html) => Cow::Borrowed(html.as_bytes()),
-            Cow::Owned(html) => Cow::Owned(html.into_bytes()),
-        };
-        Response::with_type("text/html; charset=utf-8", body)
+        Response::with_type("text/html; charset=utf-8", html.into())
     }
 
     /// A 200 with JSON that is already text.
@@ -94,7 +91,7 @@ impl Response {
         Response::with_type("application/json", json.into().into_bytes())
     }
 
-    fn with_type(kind: &'static str, body: impl Into<Cow<'static, [u8]>>) -> Response {
+    fn with_type(kind: &'static str, body: impl Into<Content>) -> Response {
         Response::new(200).header("Content-Type", kind).body(body)
     }
 
@@ -130,11 +127,13 @@ impl Response {
         self
     }
 
-    /// Adds a field.
+    /// Adds a field. One of which an answer has one at most (`Content-Type`, `ETag`, `Location` and their like) takes the
+    /// place of the one that is there, be it a constructor's.
     ///
     /// # Examples
     ///
     /// ```
+    /// let page = tidings::Response::text("a,b\n1,2\n").header("Content-Type", "text/csv");
     /// let see_other = tidings::Response::new(303).header("Location", "/");
     /// ```
     #[must_use]
@@ -153,7 +152,8 @@ impl Response {
         }
     }
 
-    /// Sets the body.
+    /// Sets the body: text or bytes that are static, owned, or shared. It is written from where it is; see
+    /// [`Content`](crate::Content).
     ///
     /// # Examples
     ///
@@ -161,8 +161,8 @@ impl Response {
     /// let icon = tidings::Response::new(200).header("Content-Type", "image/png").body(&b"\x89PNG"[..]);
     /// ```
     #[must_use]
-    pub fn body(mut self, body: impl Into<Cow<'static, [u8]>>) -> Response {
-        self.body = body.into();
+    pub fn body(mut self, body: impl Into<Content>) -> Response {
+        self.content = body.into();
         self
     }
 
@@ -179,7 +179,11 @@ impl Response {
     }
 
     pub(super) fn content(&self) -> &[u8] {
-        &self.body
+        self.content.bytes()
+    }
+
+    pub(super) fn into_content(self) -> Content {
+        self.content
     }
 
     /// Whether this status has a body at all (RFC 9110, 6.4.1).
@@ -206,7 +210,7 @@ impl Response {
         if let Some(why) = self.misuse {
             return Err(Error::Misuse(why));
         }
-        if (!self.may_have_content() || self.status == 205) && !self.body.is_empty() {
+        if (!self.may_have_content() || self.status == 205) && !self.content().is_empty() {
             return Err(Error::Misuse("this status has no body"));
         }
         Ok(())

@@ -18,10 +18,10 @@ use crate::conn::Conn;
 use crate::conn::exchange::Exchange;
 use crate::conn::stream::Stream;
 use crate::conn::tcp;
-use crate::conn::write::TURNS;
+use crate::conn::turns::TURNS;
 use crate::error::{Error, Result};
 use crate::server::clock::Moment;
-use crate::server::seat::Standing;
+use crate::server::permit::Standing;
 use crate::server::{Server, Stage};
 
 impl Server {
@@ -114,13 +114,14 @@ async fn accept<'a>(
             None => return,
             Some(Ok((stream, peer))) => {
                 back_off = BackOff::default();
-                let mut seat = server.seat(Some(peer.ip()));
-                // Mostly its first request came with it.
-                seat.eager = true;
-                if seat.standing != Standing::Dropped {
+                let seat = server.seat(Some(peer.ip()));
+                if seat.standing() != Standing::Dropped {
                     // Not kept for longer: an executor that one of its own tasks keeps is never dropped.
                     let Some(executor) = executor.upgrade() else { return };
-                    executor.spawn(converse(Conn::seated(Stream::Tcp(stream), seat), handler)).detach();
+                    let mut conn = Conn::seated(Stream::Tcp(stream), seat);
+                    // Mostly its first request came with it.
+                    conn.eager = true;
+                    executor.spawn(converse(conn, handler)).detach();
                 }
                 // Now and then those that were accepted go first. Not after each: while many are busy, the backlog
                 // would overflow, and who finds it full tries again after a second.

@@ -16,6 +16,11 @@ impl Moment {
         let nanos = u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX);
         Moment(self.0.saturating_add(nanos))
     }
+
+    /// How much later it is; nothing, if it is earlier.
+    pub(crate) fn since(self, earlier: Moment) -> Duration {
+        Duration::from_nanos(self.0.get().saturating_sub(earlier.0.get()))
+    }
 }
 
 /// Where a server's time begins. Moments count in nanoseconds, which is enough for 584 years.

@@ -5,6 +5,8 @@ pub(crate) mod clock;
 mod date;
 pub(crate) mod deadlines;
 mod figures;
+mod lease;
+pub(crate) mod permit;
 pub(crate) mod seat;
 mod shutdown;
 

@@ -1,16 +1,14 @@
 //! [`Engine`]: a connection as a WebSocket, by the frames of `proto`. It moves bytes, and answers what is to be
 //! answered.
 
-use core::future::Future;
-use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 use std::io;
 
 use super::{Came, Payload};
 use crate::conn::Conn;
-use crate::conn::write::Flush;
-use crate::conn::write::TURNS;
-use crate::conn::write_buffer::Out;
+use crate::conn::end::End;
+use crate::conn::turns::TURNS;
+use crate::conn::write_buffer::WriteBuffer;
 use crate::error::Fault;
 use crate::error::{Error, Result};
 use crate::limits::Limits;
@@ -74,25 +72,12 @@ impl<'c> Engine<'c> {
         self.frames.decoder.is_under_way()
     }
 
-    /// Reads once, or decodes what is left of the last time; writes the answers of before first.
+    /// Reads once, or decodes what is left of the last time.
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<Came>> {
-        self.poll_answer(cx)?;
         let Some(rest) = self.frames.rest.take() else { return self.poll_fill(cx) };
         let came = self.frames.decode_rest(rest, self.conn.seat.server.limits(), &mut self.conn.out);
         self.settle();
         Poll::Ready(came)
-    }
-
-    /// Writes what waits to be written, as far as the peer takes it.
-    fn poll_answer(&mut self, cx: &mut Context<'_>) -> Result<()> {
-        while !self.conn.out.is_empty() {
-            match self.conn.poll_flush(cx) {
-                Poll::Ready(flushed) => flushed?,
-                Poll::Pending => return Ok(()),
-            }
-            self.frames.answer_last(&mut self.conn.out);
-        }
-        Ok(())
     }
 
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<Came>> {
@@ -103,7 +88,7 @@ impl<'c> Engine<'c> {
             return Poll::Pending;
         }
         let (frames, mut came) = (&mut self.frames, Ok(Came::Part));
-        let Conn { io, seat: Seat { server, eager, .. }, out, .. } = &mut *self.conn;
+        let Conn { io, eager, seat: Seat { server, .. }, out, .. } = &mut *self.conn;
         let read = io.poll_receive(cx, eager, granted, |bytes| {
             came = frames.take(bytes, owned + granted, server.limits(), out);
         });
@@ -111,7 +96,7 @@ impl<'c> Engine<'c> {
         let read = ready!(read)?;
         if read == READ {
             // There may be thousands of frames in it.
-            self.conn.seat.turns = TURNS;
+            self.conn.turns.take(TURNS);
         }
         match read {
             0 => Poll::Ready(Err(Fault::Unclosed.into())),
@@ -150,18 +135,42 @@ impl<'c> Engine<'c> {
     }
 
     /// Writes what was pushed, and answers that waited.
-    pub(super) fn flush(&mut self) -> Flush<'_> {
-        self.conn.flush()
+    pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        loop {
+            ready!(self.conn.poll_flush(cx))?;
+            if !self.frames.answer_last(&mut self.conn.out) {
+                return Poll::Ready(Ok(()));
+            }
+        }
     }
 
-    /// Sends ready-made text frames, straight from where they are.
-    pub(super) async fn send_framed(&mut self, frames: &[u8]) -> Result<()> {
+    /// Nobody waits any more for the peer to read.
+    pub(super) fn pause(&mut self) {
+        self.conn.pause();
+    }
+
+    /// Takes ready-made text frames: writes them straight from where they are if nothing is to go before them, and keeps
+    /// what the peer does not take.
+    pub(super) fn poll_push_framed(&mut self, cx: &mut Context<'_>, frames: &[u8]) -> Result<()> {
         let mut rest = frames;
         while !rest.is_empty() {
             (_, rest) = split_text(rest).ok_or(Error::Misuse("these are no whole text frames"))?;
         }
         self.frames.may_write()?;
-        Write { conn: self.conn, bytes: frames }.await
+        let mut bytes = frames;
+        if self.conn.out.is_empty() && !bytes.is_empty() {
+            match self.conn.io.poll_write(cx, bytes) {
+                Poll::Ready(Ok(written)) => bytes = &bytes[written..],
+                Poll::Ready(Err(error)) => {
+                    self.conn.end(End::Cut);
+                    return Err(error.into());
+                }
+                Poll::Pending => {}
+            }
+        }
+        // Also if nothing is left, for the stream is to be flushed.
+        self.conn.out.bytes().extend_from_slice(bytes);
+        Ok(())
     }
 }
 
@@ -172,7 +181,7 @@ impl Frames {
     }
 
     /// Takes what was read, up to the end of a message; the decoder may grow to `room`.
-    fn take(&mut self, bytes: &[u8], room: usize, limits: &Limits, out: &mut Out) -> Result<Came> {
+    fn take(&mut self, bytes: &[u8], room: usize, limits: &Limits, out: &mut WriteBuffer) -> Result<Came> {
         let (used, came) = self.decode(bytes, room, limits, out)?;
         if let Came::Message(_) = came {
             self.rest = Rest::of(bytes[used..].to_vec());
@@ -181,7 +190,7 @@ impl Frames {
     }
 
     /// Goes on with what was read and is left.
-    fn decode_rest(&mut self, mut rest: Box<Rest>, limits: &Limits, out: &mut Out) -> Result<Came> {
+    fn decode_rest(&mut self, mut rest: Box<Rest>, limits: &Limits, out: &mut WriteBuffer) -> Result<Came> {
         // The decoder takes over part of what is given back here, so it needs no room of its own.
         let (used, came) = self.decode(&rest.bytes[rest.decoded..], 0, limits, out)?;
         rest.decoded += used;
@@ -192,7 +201,13 @@ impl Frames {
     }
 
     /// Decodes up to the end of a message, and answers the control frames on the way.
-    fn decode(&mut self, bytes: &[u8], room: usize, limits: &Limits, out: &mut Out) -> Result<(usize, Came)> {
+    fn decode(
+        &mut self,
+        bytes: &[u8],
+        room: usize,
+        limits: &Limits,
+        out: &mut WriteBuffer,
+    ) -> Result<(usize, Came)> {
         let mut used = 0;
         loop {
             let (more, found) = self.decoder.step(&bytes[used..], room, limits)?;
@@ -217,23 +232,23 @@ impl Frames {
     }
 
     /// Answers a ping. If a peer does not read, only the latest gets an answer (RFC 6455, 5.5.3).
-    fn answer(&mut self, payload: Vec<u8>, out: &mut Out) {
-        if out.rest().len() + payload.len() < PONGS && self.ping.is_none() && !self.closed {
+    fn answer(&mut self, payload: Vec<u8>, out: &mut WriteBuffer) {
+        if out.left() + payload.len() < PONGS && self.ping.is_none() && !self.closed {
             push_frame(Opcode::Pong, &payload, out.bytes());
         } else {
             self.ping = Some(payload.into());
         }
     }
 
-    /// Answers the ping that had to wait, if there is one.
-    fn answer_last(&mut self, out: &mut Out) {
-        if let Some(payload) = self.ping.take().filter(|_| !self.closed) {
-            push_frame(Opcode::Pong, &payload, out.bytes());
-        }
+    /// Answers the ping that had to wait; whether there was one.
+    fn answer_last(&mut self, out: &mut WriteBuffer) -> bool {
+        let Some(payload) = self.ping.take().filter(|_| !self.closed) else { return false };
+        push_frame(Opcode::Pong, &payload, out.bytes());
+        true
     }
 
     /// Answers a close with one, unless ours came first.
-    fn answer_close(&mut self, code: Option<u16>, out: &mut Out) {
+    fn answer_close(&mut self, code: Option<u16>, out: &mut WriteBuffer) {
         if !core::mem::replace(&mut self.closed, true) {
             match code {
                 Some(code) => push_close(code, "", out.bytes()),
@@ -247,43 +262,5 @@ impl Frames {
             true => Err(io::Error::from(io::ErrorKind::NotConnected).into()),
             false => Ok(()),
         }
-    }
-}
-
-/// Writes what is to be written, and these bytes behind it; if it is dropped, the next write goes on. Bytes that the
-/// peer takes at once are not copied.
-struct Write<'c, 'b> {
-    conn: &'c mut Conn,
-    /// Until they are written or kept.
-    bytes: &'b [u8],
-}
-
-impl Future for Write<'_, '_> {
-    type Output = Result<()>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        let bytes = core::mem::take(&mut self.bytes);
-        match self.push(cx, bytes) {
-            Ok(()) => self.conn.poll_flush_by(cx),
-            Err(error) => Poll::Ready(Err(self.conn.unwritten(error.into()))),
-        }
-    }
-}
-
-impl Write<'_, '_> {
-    /// Writes them straight from where they are if nothing is to go before them, and keeps the rest.
-    fn push(&mut self, cx: &mut Context<'_>, mut bytes: &[u8]) -> io::Result<()> {
-        if self.conn.out.is_empty() && !bytes.is_empty() {
-            match self.conn.io.poll_write(cx, bytes) {
-                Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
-                Poll::Ready(Ok(written)) => bytes = &bytes[written..],
-                Poll::Ready(Err(error)) => return Err(error),
-                Poll::Pending => {}
-            }
-        }
-        if !bytes.is_empty() {
-            self.conn.out.bytes().extend_from_slice(bytes);
-        }
-        Ok(())
     }
 }

@@ -5,14 +5,13 @@
 
 #[cfg(not(feature = "tungstenite"))]
 mod engine;
-mod event;
+mod heart;
 mod payload;
 #[cfg(feature = "tungstenite")]
 mod tungstenite;
 mod upgrade;
 
 use core::future::{Future, pending, poll_fn};
-use core::pin::pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -20,13 +19,13 @@ use futures_lite::future;
 
 #[cfg(not(feature = "tungstenite"))]
 use self::engine::Engine;
-use self::event::Event;
+use self::heart::Heart;
 pub use self::payload::Payload;
 #[cfg(feature = "tungstenite")]
 use self::tungstenite::Engine;
-use crate::conn::wait::Wait;
-use crate::error::{Error, Phase, Result};
-use crate::proto::frame::{Opcode, close_code, is_close_code, push_frame};
+use crate::conn::wait::{Held, Wait};
+use crate::error::{Error, Result};
+use crate::proto::frame::{Opcode, is_close_code, push_frame};
 use crate::server::Server;
 use crate::server::clock::Moment;
 
@@ -61,22 +60,8 @@ pub struct WebSocket<'c> {
     message_by: Option<Moment>,
     /// Whether the peer can still be waited for.
     open: bool,
-}
-
-/// What keeps a connection alive next.
-#[derive(Clone, Copy, Debug)]
-enum Heart {
-    /// A ping is due then.
-    Ping(Moment),
-    /// The answer to the last ping is due then.
-    Pong(Moment),
-}
-
-impl Heart {
-    fn due(self) -> Moment {
-        let (Heart::Ping(due) | Heart::Pong(due)) = self;
-        due
-    }
+    /// Why we have closed; told when the close is written.
+    failed: Option<Box<Error>>,
 }
 
 /// What an engine read.
@@ -109,7 +94,7 @@ impl WebSocket<'_> {
         if self.received.is_none() {
             // A busy peer's next message comes while the others have their turn, and is then read without the reactor.
             future::yield_now().await;
-            self.engine.conn_mut().seat.eager = true;
+            self.engine.conn_mut().eager = true;
         }
         loop {
             match self.wait(pending::<()>(), Duration::MAX).await? {
@@ -160,50 +145,12 @@ impl WebSocket<'_> {
     ///     }
     /// }
     /// ```
-    pub async fn wait<F: Future>(&mut self, future: F, within: Duration) -> Result<Wait<F::Output>> {
-        let by = self.deadline(within);
-        let mut future = pin!(future);
-        loop {
-            let event = poll_fn(|cx| {
-                // Now and then the peer comes first: a future that is always ready must not hide it.
-                if self.engine.conn_mut().count_turn() {
-                    if let Poll::Ready(event) = self.poll_end(cx) {
-                        return Poll::Ready(Ok(event));
-                    }
-                }
-                match future.as_mut().poll(cx) {
-                    Poll::Ready(value) => Poll::Ready(Err(value)),
-                    Poll::Pending => self.poll_event(cx, by).map(Ok),
-                }
-            });
-            let event = match event.await {
-                Err(value) => return Ok(Wait::Ready(value)),
-                Ok(event) => event,
-            };
-            let event = match event {
-                Ok(Event::Readable) => Event::Readable,
-                event => Box::pin(self.settle(event)).await?,
-            };
-            if let Some(wait) = event.into_wait() {
-                return Ok(wait);
-            }
-        }
-    }
-
-    /// Closes with the code that says what was wrong.
-    async fn refuse(&mut self, error: Error) -> Error {
-        let code = match error {
-            Error::Fault(fault) => close_code(fault),
-            Error::Timeout(Phase::Message) => 1008,
-            Error::Full => 1013,
-            _ => return error,
-        };
-        self.open = false;
-        // The error that came first is the one to tell.
-        if self.engine.push_close(code, &error.to_string()).is_ok() {
-            let _ = self.engine.flush().await;
-        }
-        error
+    pub fn wait<F: Future>(
+        &mut self,
+        future: F,
+        within: Duration,
+    ) -> impl Future<Output = Result<Wait<F::Output>>> {
+        Held::new(self, future, within)
     }
 
     /// Sends one message.
@@ -222,7 +169,7 @@ impl WebSocket<'_> {
     /// See [`Exchange::upgrade`](crate::Exchange::upgrade).
     pub async fn send(&mut self, message: impl Into<Payload>) -> Result<()> {
         self.engine.push(message.into())?;
-        self.engine.flush().await
+        self.flush().await
     }
 
     /// The frame of a text, ready to be sent to many by [`send_framed`](WebSocket::send_framed).
@@ -266,7 +213,8 @@ impl WebSocket<'_> {
     /// }
     /// ```
     pub async fn send_framed(&mut self, frames: &[u8]) -> Result<()> {
-        self.engine.send_framed(frames).await
+        poll_fn(|cx| Poll::Ready(self.engine.poll_push_framed(cx, frames))).await?;
+        self.flush().await
     }
 
     /// Sends a ping; its answer is due within [`Limits::pong`](crate::Limits::pong), and seen while waiting.
@@ -302,7 +250,7 @@ impl WebSocket<'_> {
             self.heart = Heart::Pong(self.deadline(self.server().limits().pong));
         }
         self.engine.push_ping()?;
-        self.engine.flush().await
+        self.flush().await
     }
 
     /// Closes with a code (RFC 6455, 7.4) and a reason of at most 123 bytes, and waits for the peer's close, at
@@ -332,7 +280,7 @@ impl WebSocket<'_> {
         }
         (self.open, self.received) = (false, None);
         self.engine.push_close(code, reason)?;
-        self.engine.flush().await?;
+        self.flush().await?;
         let by = self.deadline(self.server().limits().linger);
         poll_fn(|cx| self.poll_closed(cx, by)).await;
         Ok(())
@@ -343,7 +291,9 @@ impl WebSocket<'_> {
         loop {
             match self.engine.poll_read(cx) {
                 Poll::Ready(Ok(Came::Message(_) | Came::Part)) if self.now() < by => {
-                    ready!(self.engine.conn_mut().poll_turn(cx));
+                    let turns = &mut self.engine.conn_mut().turns;
+                    turns.take(1);
+                    ready!(turns.poll_give_way(cx));
                 }
                 Poll::Ready(_) => return Poll::Ready(()),
                 Poll::Pending => return self.engine.conn().poll_due(cx, by),

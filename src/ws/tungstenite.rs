@@ -11,35 +11,39 @@ use async_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig
 use async_tungstenite::tungstenite::{Error as WsError, Message};
 use futures_lite::Stream;
 use futures_lite::io::{AsyncRead, AsyncWrite};
+use futures_sink::Sink;
 
 use super::{Came, Payload};
 use crate::conn::Conn;
+use crate::conn::patience::Patience;
+use crate::conn::write_buffer::PROGRESS;
 use crate::error::Fault;
 use crate::error::{Error, Phase, Result};
 use crate::limits::Limits;
 use crate::proto::frame::split_text;
-use crate::server::clock::Moment;
 
 /// Bytes that it reads at once. Its default of 128 KiB is allocated per socket, and zeroed per read.
 const READ: usize = 1024;
 
 /// Bytes that it may keep for control frames above one message that is being written.
-const SPARE: usize = 1024;
+const CONTROL: usize = 1024;
 
 /// A connection as a WebSocket.
 pub(super) struct Engine<'c> {
     stream: WebSocketStream<Socket<'c>>,
     /// What is to be written.
     out: VecDeque<Message>,
+    /// Whether something was handed to the stream that it may not have flushed.
+    flushes: bool,
 }
 
 impl<'c> Engine<'c> {
     /// A connection whose upgrade was accepted, and what came behind the request.
     pub(super) async fn new(conn: &'c mut Conn, early: Vec<u8>) -> Engine<'c> {
         let config = config(conn.limits());
-        let socket = Socket { taken: early.len(), write_by: None, conn };
+        let socket = Socket { taken: early.len(), patience: None, conn };
         let stream = WebSocketStream::from_partially_read(socket, early, Role::Server, Some(config)).await;
-        Engine { stream, out: VecDeque::new() }
+        Engine { stream, out: VecDeque::new(), flushes: false }
     }
 
     pub(super) fn conn(&self) -> &Conn {
@@ -98,8 +102,8 @@ impl<'c> Engine<'c> {
         Ok(())
     }
 
-    /// Sends ready-made text frames.
-    pub(super) async fn send_framed(&mut self, frames: &[u8]) -> Result<()> {
+    /// Takes ready-made text frames.
+    pub(super) fn poll_push_framed(&mut self, _: &mut Context<'_>, frames: &[u8]) -> Result<()> {
         let (mut rest, mut texts) = (frames, VecDeque::new());
         while !rest.is_empty() {
             let framed =
@@ -109,25 +113,45 @@ impl<'c> Engine<'c> {
             rest = behind;
         }
         self.out.append(&mut texts);
-        self.flush().await
+        Ok(())
     }
 
     /// Writes what was pushed.
-    pub(super) async fn flush(&mut self) -> Result<()> {
-        while let Some(message) = self.out.pop_front() {
-            let seat = &self.conn().seat;
-            let by = seat.deadline(seat.server.limits().write_time);
-            self.stream.get_mut().write_by = Some(by);
-            let sent = self.stream.send(message).await.map_err(error);
-            self.stream.get_mut().write_by = None;
-            sent?;
+    pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        if self.out.is_empty() && !self.flushes {
+            return Poll::Ready(Ok(()));
         }
-        Ok(())
+        self.flushes = true;
+        let flushed = ready!(self.poll_write(cx)).map_err(error);
+        self.stream.get_mut().patience = None;
+        self.flushes = false;
+        self.conn_mut().turns.take(1);
+        Poll::Ready(flushed)
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<core::result::Result<(), WsError>> {
+        while !self.out.is_empty() {
+            ready!(Pin::new(&mut self.stream).poll_ready(cx))?;
+            if let Some(message) = self.out.pop_front() {
+                // What the peer does not take now is kept there.
+                let size = message.len();
+                self.stream.get_mut().begin(size);
+                Pin::new(&mut self.stream).start_send(message)?;
+            }
+        }
+        Sink::poll_flush(Pin::new(&mut self.stream), cx)
+    }
+
+    /// Nobody waits any more for the peer to read.
+    pub(super) fn pause(&mut self) {
+        let socket = self.stream.get_mut();
+        let now = socket.conn.seat.now();
+        socket.patience.iter_mut().for_each(|patience| patience.pause(|| now));
     }
 }
 
 fn config(limits: &Limits) -> WebSocketConfig {
-    let most = limits.message.max(limits.history_bytes).saturating_mul(4).saturating_add(SPARE);
+    let most = limits.message.max(limits.history_bytes).saturating_mul(4).saturating_add(CONTROL);
     WebSocketConfig::default()
         .read_buffer_size(READ)
         .write_buffer_size(0)
@@ -156,8 +180,8 @@ struct Socket<'c> {
     conn: &'c mut Conn,
     /// Bytes read since the last whole message: what it holds of a part of one.
     taken: usize,
-    /// When the write under way must be done.
-    write_by: Option<Moment>,
+    /// How long the write under way may still take.
+    patience: Option<Patience>,
 }
 
 impl Socket<'_> {
@@ -174,14 +198,18 @@ impl Socket<'_> {
         self.settle(self.taken.saturating_sub(6 + payload));
     }
 
+    /// A message of so many bytes is to be written: each [`PROGRESS`] of it has its own time.
+    fn begin(&mut self, size: usize) {
+        let pieces = u32::try_from(size / PROGRESS + 1).unwrap_or(u32::MAX);
+        let time = self.conn.limits().write_time.saturating_mul(pieces);
+        self.patience.get_or_insert(Patience::Left(time));
+    }
+
     /// A write that waits: is its time up?
     fn bound<T>(&mut self, cx: &mut Context<'_>, write: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        match (write, self.write_by) {
-            (Poll::Pending, Some(by)) => {
-                self.conn.seat.poll_due(cx, by).map(|()| Err(io::ErrorKind::TimedOut.into()))
-            }
-            (write, _) => write,
-        }
+        let Some(patience) = self.patience.as_mut().filter(|_| write.is_pending()) else { return write };
+        let by = patience.go_on(|| self.conn.seat.now());
+        self.conn.seat.poll_due(cx, by).map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
@@ -190,11 +218,11 @@ impl AsyncRead for Socket<'_> {
         let most = buf.len();
         let used = self.taken.min(self.conn.limits().message.saturating_add(READ));
         let granted = self.conn.seat.lease(used, most);
-        if self.conn.seat.starved {
+        if self.conn.seat.is_starved() {
             return Poll::Pending;
         }
         let conn = &mut *self.conn;
-        let read = conn.io.poll_read(cx, &mut conn.seat.eager, &mut buf[..granted]);
+        let read = conn.io.poll_read(cx, &mut conn.eager, &mut buf[..granted]);
         let taken = self.taken + if let Poll::Ready(Ok(n)) = read { n } else { 0 };
         self.settle(taken);
         read

@@ -1,9 +1,11 @@
 //! [`Exchange::upgrade`]: from a request to a [`WebSocket`].
 
-use super::{Engine, Heart, WebSocket};
+use super::heart::Heart;
+use super::{Engine, WebSocket};
 use crate::conn::exchange::Exchange;
 use crate::error::Fault;
 use crate::error::{Error, Result};
+use crate::proto::http1::Receiving;
 use crate::proto::ws::{Upgrade, is_upgrade, offered};
 
 impl<'c> Exchange<'c> {
@@ -50,7 +52,7 @@ impl<'c> Exchange<'c> {
     /// ```
     pub async fn upgrade(mut self, protocol: Option<&str>) -> Result<WebSocket<'c>> {
         let upgrade = Upgrade::of(self.head())?;
-        if !self.conn.http.may_upgrade() {
+        if self.conn.http.state().receiving == Receiving::Discard {
             // Frames are missing that the client has sent too early.
             return Err(Fault::Handshake.into());
         }
@@ -66,8 +68,8 @@ impl<'c> Exchange<'c> {
         let early = conn.http.upgrade(accept, protocol, date.as_deref(), &request.headers, conn.out.bytes());
         drop(request);
         conn.flush().await?;
-        let heart = Heart::Ping(conn.seat.deadline(conn.limits().ping));
+        let heart = Heart::Ping(conn.seat.deadline(conn.limits().heartbeat()));
         let engine = Engine::new(conn, early).await;
-        Ok(WebSocket { engine, received: None, heart, message_by: None, open: true })
+        Ok(WebSocket { engine, received: None, heart, message_by: None, open: true, failed: None })
     }
 }

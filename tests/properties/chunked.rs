@@ -76,7 +76,7 @@ fn there_and_back(bytes: &[u8], cuts: Cuts<'_>) {
     let (mut http, mut out) = (Http1::new(), Vec::new());
     http.receive(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n");
     assert!(matches!(http.head(&limits), Ok(Turn::Head(_))));
-    http.start(&Response::new(200), None, &limits, &mut out).expect("a legal answer");
+    http.start(Response::new(200), None, &limits, &mut out).expect("a legal answer");
     let head = out.len();
     for piece in cuts.pieces(bytes) {
         http.write(piece, &mut out).expect("a stream");

@@ -2,7 +2,7 @@
 //! answer, and a client reads back what was answered.
 
 use tidings::proto::body::Piece;
-use tidings::proto::http1::{Http1, Turn};
+use tidings::proto::http1::{Http1, Sending, Turn};
 use tidings::{Error, Fault, Head, Limits, Response, Version};
 
 use super::input::{Cuts, Input};
@@ -85,7 +85,7 @@ fn play(plan: &Plan<'_>, bytes: &[u8], cuts: Cuts<'_>) -> (Log, usize) {
             }
             Ok(Turn::End) => {
                 log.events.push(Event::Over);
-                assert!(!peer.http.owes());
+                assert!(!owes(&peer.http));
                 return (log, peer.http.buffered() + peer.rest.len());
             }
             Err(fault) => fault,
@@ -100,43 +100,50 @@ fn answer(peer: &mut Peer<'_>, log: &mut Log, head: Head) -> Result<bool, Fault>
     let handler = handlers.get(log.answered.len() % handlers.len().max(1)).copied().unwrap_or(0);
     let about = (head.method() == "HEAD", head.version());
     log.events.push(Event::Head(head));
-    assert!(peer.http.owes());
+    assert!(owes(&peer.http));
     if handler % 2 == 0 && !read_body(peer, log)? {
         return Ok(false);
     }
     log.answered.push(about);
     let (http, out) = (&mut peer.http, &mut log.out);
-    match handler / 2 % 8 {
-        0 => http.respond(&Response::text("ok"), None, limits, out),
-        1 => http.respond(&Response::new(204), None, limits, out),
-        2 => http.respond(&Response::new(304).header("ETag", "\"1\""), None, limits, out),
-        3 => http.respond(&Response::html("<p>").header("Connection", "x, Close"), None, limits, out),
+    let content = match handler / 2 % 8 {
+        0 => http.respond(Response::text("ok"), None, limits, out),
+        1 => http.respond(Response::new(204), None, limits, out),
+        2 => http.respond(Response::new(304).header("ETag", "\"1\""), None, limits, out),
+        3 => http.respond(Response::html("<p>").header("Connection", "x, Close"), None, limits, out),
         4 => {
             http.make_last();
-            http.respond(&Response::new(200).header("Connection", "x"), None, limits, out)
+            http.respond(Response::new(200).header("Connection", "x"), None, limits, out)
         }
-        5 => http.start(&Response::new(204), None, limits, out).map(|()| http.finish(out)),
+        5 => http.start(Response::new(204), None, limits, out).inspect(|_| http.finish(out)),
         // One that is not finished: nothing can follow it.
-        6 => http.start(&Response::new(200), None, limits, out).and_then(|()| http.write(b"half", out)),
-        _ => http.start(&Response::new(200), None, limits, out).and_then(|()| {
+        6 => http
+            .start(Response::new(200), None, limits, out)
+            .inspect(|_| http.write(b"half", out).expect("a stream")),
+        _ => http.start(Response::new(200), None, limits, out).and_then(|content| {
             http.write(b"one", out)?;
             http.write(b"two\n", out)?;
             http.finish(out);
-            Ok(())
+            Ok(content)
         }),
     }
     .expect("a legal answer");
-    log.left = http.is_streaming();
+    out.extend_from_slice(content.bytes());
+    log.left = http.state().sending == Sending::Streaming;
     no_second(http, limits, out);
     Ok(true)
+}
+
+fn owes(http: &Http1) -> bool {
+    http.state().sending == Sending::Owed
 }
 
 /// A second answer is refused, and nothing is written.
 fn no_second(http: &mut Http1, limits: &Limits, out: &mut Vec<u8>) {
     let before = out.len();
-    assert!(matches!(http.respond(&Response::new(200), None, limits, out), Err(Error::Misuse(_))));
-    assert!(matches!(http.start(&Response::new(200), None, limits, out), Err(Error::Misuse(_))));
-    if !http.is_streaming() {
+    assert!(matches!(http.respond(Response::new(200), None, limits, out), Err(Error::Misuse(_))));
+    assert!(matches!(http.start(Response::new(200), None, limits, out), Err(Error::Misuse(_))));
+    if !(http.state().sending == Sending::Streaming) {
         assert!(matches!(http.write(b"more", out), Err(Error::Misuse(_))));
         http.finish(out);
     }
@@ -168,7 +175,7 @@ fn read_body(peer: &mut Peer<'_>, log: &mut Log) -> Result<bool, Fault> {
 }
 
 fn refuse(peer: &mut Peer<'_>, log: &mut Log, fault: Fault) {
-    let (before, owed) = (log.out.len(), peer.http.owes());
+    let (before, owed) = (log.out.len(), owes(&peer.http));
     let told = peer.http.refuse(&Response::new(fault.status()), None, &mut log.out);
     assert_eq!(told, log.out.len() > before, "told and written are the same");
     assert!(told || !owed, "what is owed is given");
@@ -197,7 +204,7 @@ impl Peer<'_> {
     fn feed(&mut self) -> bool {
         let limits = &self.plan.limits;
         if self.rest.is_empty() {
-            let ends = self.plan.ends && !self.http.has_ended();
+            let ends = self.plan.ends && !self.http.state().ended;
             if ends {
                 self.http.end();
                 assert_eq!(self.http.room(limits), 0);

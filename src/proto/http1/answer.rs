@@ -1,65 +1,67 @@
 //! The sending half of [`Http1`]: whole answers, streamed ones, refusals, and the upgrade.
 
+use super::super::content::Content;
 use super::super::input::Input;
 use super::super::response::{Coding, Persistence, Response, push_chunk};
 use super::super::version::Version;
 #[cfg(feature = "ws")]
 use super::super::{headers::Headers, response::push_field};
-use super::{Http1, Pieces, Receiving, Sending, Stream, Terms};
+use super::{Http1, Pieces, Reader, Stream, Terms, Writer};
 use crate::error::Error;
 use crate::limits::Limits;
 
 impl Http1 {
     /// Whether the connection can go on after an answer that is given now.
     fn may_keep(&self, terms: Terms, limits: &Limits) -> bool {
-        let readable = match &self.receiving {
+        let readable = match &self.reader {
             // A client that still waits for a 100 may send its body after all, or not: nobody can tell.
-            Receiving::Body(decoder) => !terms.expects_continue && decoder.may_drain(limits),
-            Receiving::Complete => true,
-            Receiving::Head | Receiving::Over => false,
+            Reader::Body(decoder) => !terms.expects_continue && decoder.may_drain(limits),
+            Reader::Complete => true,
+            Reader::First | Reader::Next | Reader::Discard | Reader::Over => false,
         };
         terms.keep && readable && !(self.ended && self.input.len() == 0)
     }
 
-    /// Appends a whole answer.
+    /// Appends the head of a whole answer; what is returned is to be written behind it. (It is written from where it
+    /// is, and may be large.)
     ///
     /// # Errors
     ///
     /// [`Error::Misuse`], with nothing appended and the answer still owed.
     pub fn respond(
         &mut self,
-        answer: &Response,
+        answer: Response,
         date: Option<&str>,
         limits: &Limits,
         out: &mut Vec<u8>,
-    ) -> Result<(), Error> {
-        let Sending::Owed(terms) = self.sending else { return Err(Error::Misuse("no answer is owed")) };
+    ) -> Result<Content, Error> {
+        let Writer::Owed(terms) = self.writer else { return Err(Error::Misuse("no answer is owed")) };
         let keep = self.may_keep(terms, limits) && !answer.asks_to_close();
-        let content = if terms.head_only { &[] } else { answer.content() };
-        out.reserve_exact(answer.head_size() + content.len());
         let coding = match answer.may_have_content() {
             true => Coding::Length(answer.content().len()),
             false => Coding::None,
         };
+        // At once for the head, and for the content if that is little.
+        out.reserve(answer.head_size() + answer.content().len().min(2 * 1024));
         answer.write_head(coding, Persistence::of(keep, terms.version), date, out)?;
-        out.extend_from_slice(content);
-        self.sending = if keep { Sending::Sent } else { Sending::Over };
-        Ok(())
+        self.writer = if keep { Writer::Sent } else { Writer::Over };
+        Ok(if terms.head_only { Content::EMPTY } else { answer.into_content() })
     }
 
-    /// Appends the head of a streamed answer, chunked for HTTP/1.1, closed at its end for HTTP/1.0.
+    /// Appends the head of a streamed answer, chunked for HTTP/1.1, closed at its end for HTTP/1.0. Nothing follows it by
+    /// itself.
     ///
     /// # Errors
     ///
     /// [`Error::Misuse`], with nothing appended and the answer still owed.
     pub fn start(
         &mut self,
-        answer: &Response,
+        answer: Response,
         date: Option<&str>,
         limits: &Limits,
         out: &mut Vec<u8>,
-    ) -> Result<(), Error> {
-        let Sending::Owed(terms) = self.sending else { return Err(Error::Misuse("no answer is owed")) };
+    ) -> Result<Content, Error> {
+        let Writer::Owed(terms) = self.writer else { return Err(Error::Misuse("no answer is owed")) };
         if !answer.content().is_empty() {
             return Err(Error::Misuse("the body of a stream is written to its BodyWriter"));
         }
@@ -75,8 +77,8 @@ impl Http1 {
             Coding::UntilClose if !terms.head_only => Pieces::Plain,
             _ => Pieces::Dropped,
         };
-        self.sending = Sending::Streaming(Stream { pieces, keep });
-        Ok(())
+        self.writer = Writer::Streaming(Stream { pieces, keep });
+        Ok(Content::EMPTY)
     }
 
     /// Appends a piece of a streamed answer; nothing for HEAD.
@@ -85,7 +87,7 @@ impl Http1 {
     ///
     /// [`Error::Misuse`] if no streamed answer was begun.
     pub fn write(&mut self, data: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
-        let Sending::Streaming(stream) = self.sending else {
+        let Writer::Streaming(stream) = self.writer else {
             return Err(Error::Misuse("no stream was begun"));
         };
         match stream.pieces {
@@ -98,25 +100,23 @@ impl Http1 {
 
     /// Appends the end of a streamed answer.
     pub fn finish(&mut self, out: &mut Vec<u8>) {
-        if let Sending::Streaming(stream) = self.sending {
+        if let Writer::Streaming(stream) = self.writer {
             if stream.pieces == Pieces::Chunked {
                 out.extend_from_slice(b"0\r\n\r\n");
             }
-            self.sending = if stream.keep { Sending::Sent } else { Sending::Over };
+            self.writer = if stream.keep { Writer::Sent } else { Writer::Over };
         }
     }
 
     /// Appends a last answer if one can still be given, and ends the connection. True if it was appended.
     pub fn refuse(&mut self, answer: &Response, date: Option<&str>, out: &mut Vec<u8>) -> bool {
-        let (version, head_only) = match self.sending {
-            Sending::Idle => (Version::Http11, false),
-            Sending::Owed(terms) => (terms.version, terms.head_only),
-            Sending::Streaming(_) | Sending::Sent | Sending::Over => {
-                self.abandon();
-                return false;
-            }
+        let terms = match self.writer {
+            Writer::Idle => Some((Version::Http11, false)),
+            Writer::Owed(terms) => Some((terms.version, terms.head_only)),
+            Writer::Streaming(_) | Writer::Sent | Writer::Over => None,
         };
-        self.abandon();
+        self.close();
+        let Some((version, head_only)) = terms else { return false };
         let coding = Coding::Length(answer.content().len());
         let written = answer.write_head(coding, Persistence::of(false, version), date, out).is_ok();
         if written && !head_only {
@@ -126,15 +126,9 @@ impl Http1 {
     }
 
     /// Ends the connection as it is.
-    pub fn abandon(&mut self) {
-        (self.receiving, self.sending) = (Receiving::Over, Sending::Over);
+    pub fn close(&mut self) {
+        (self.reader, self.writer) = (Reader::Over, Writer::Over);
         self.input = Input::EMPTY;
-    }
-
-    /// Whether the connection may be handed over: nothing that came behind the request was thrown away.
-    #[cfg(feature = "ws")]
-    pub fn may_upgrade(&self) -> bool {
-        matches!(self.sending, Sending::Owed(Terms { torn: false, .. }))
     }
 
     /// Appends the 101 that hands the connection to WebSocket; returns what came behind the head.
@@ -159,18 +153,18 @@ impl Http1 {
         for (name, value) in fields {
             value.iter().for_each(|value| push_field(name, value, out));
         }
-        out.extend_from_slice(more.lines().as_bytes());
+        more.lines_of_upgrade().for_each(|line| out.extend_from_slice(line.as_bytes()));
         out.extend_from_slice(b"\r\n");
         self.input.drop_taken();
         let rest = self.input.edit(core::mem::take);
-        self.abandon();
+        self.close();
         rest
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::Turn;
+    use super::super::{Sending, Turn};
     use super::*;
 
     /// A machine that owes the answer to this request.
@@ -185,8 +179,11 @@ mod tests {
     fn what_is_not_owed_is_misuse() {
         let (mut http, mut out, answer) = (Http1::new(), Vec::new(), Response::new(200));
         http.go_on(&Limits::DEFAULT, &mut out);
-        assert!(matches!(http.respond(&answer, None, &Limits::DEFAULT, &mut out), Err(Error::Misuse(_))));
-        assert!(matches!(http.start(&answer, None, &Limits::DEFAULT, &mut out), Err(Error::Misuse(_))));
+        assert!(matches!(
+            http.respond(answer.clone(), None, &Limits::DEFAULT, &mut out),
+            Err(Error::Misuse(_))
+        ));
+        assert!(matches!(http.start(answer, None, &Limits::DEFAULT, &mut out), Err(Error::Misuse(_))));
         assert!(matches!(http.write(b"x", &mut out), Err(Error::Misuse(_))));
         http.finish(&mut out);
         assert!(out.is_empty());
@@ -195,15 +192,19 @@ mod tests {
     #[test]
     fn a_stream_has_no_body_of_its_own() {
         let (mut http, mut out) = (owing("GET / HTTP/1.1\r\nHost: h\r\n\r\n"), Vec::new());
-        let started = http.start(&Response::text("x"), None, &Limits::DEFAULT, &mut out);
-        assert!(matches!(started, Err(Error::Misuse(_))) && http.owes() && out.is_empty());
+        let started = http.start(Response::text("x"), None, &Limits::DEFAULT, &mut out);
+        assert!(
+            matches!(started, Err(Error::Misuse(_)))
+                && http.state().sending == Sending::Owed
+                && out.is_empty()
+        );
     }
 
     #[test]
     fn a_stream_for_http_1_0_is_the_last_answer() {
         let request = "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n";
         let (mut http, mut out) = (owing(request), Vec::new());
-        http.start(&Response::new(200), None, &Limits::DEFAULT, &mut out).unwrap();
+        http.start(Response::new(200), None, &Limits::DEFAULT, &mut out).unwrap();
         http.finish(&mut out);
         assert_eq!(out, b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n");
         assert!(matches!(http.head(&Limits::DEFAULT), Ok(Turn::End)));
@@ -218,14 +219,18 @@ mod tests {
     #[test]
     fn a_refusal_that_is_not_legal_says_nothing() {
         let (mut http, mut out) = (owing("GET / HTTP/1.1\r\nHost: h\r\n\r\n"), Vec::new());
-        assert!(!http.refuse(&Response::new(700), None, &mut out) && out.is_empty() && !http.owes());
+        assert!(
+            !http.refuse(&Response::new(700), None, &mut out)
+                && out.is_empty()
+                && http.state().sending != Sending::Owed
+        );
     }
 
     #[test]
     fn a_stream_may_ask_for_the_close() {
         let (mut http, mut out) = (owing("GET / HTTP/1.1\r\nHost: h\r\n\r\n"), Vec::new());
         let answer = Response::new(200).header("Connection", "close");
-        http.start(&answer, None, &Limits::DEFAULT, &mut out).unwrap();
+        http.start(answer, None, &Limits::DEFAULT, &mut out).unwrap();
         http.finish(&mut out);
         assert!(
             out.ends_with(b"chunked\r\n\r\n0\r\n\r\n")

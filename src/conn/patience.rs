@@ -1,0 +1,63 @@
+//! [`Patience`]: how long a peer may still let something wait to be written.
+
+use std::time::Duration;
+
+use crate::server::clock::Moment;
+
+/// How long a peer may still let something wait to be written. Time in which nobody tries to write does not count, for
+/// the peer may have read all that there was.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Patience {
+    /// Somebody writes: until then.
+    Until(Moment),
+    /// Nobody writes: as long as this, once somebody does.
+    Left(Duration),
+}
+
+impl Patience {
+    /// By when the peer must have read, now that somebody writes.
+    pub(crate) fn go_on(&mut self, now: impl FnOnce() -> Moment) -> Moment {
+        let by = match *self {
+            Patience::Until(by) => by,
+            Patience::Left(left) => now().after(left),
+        };
+        *self = Patience::Until(by);
+        by
+    }
+
+    /// Nobody writes any more.
+    pub(crate) fn pause(&mut self, now: impl FnOnce() -> Moment) {
+        if let Patience::Until(by) = *self {
+            *self = Patience::Left(by.since(now()));
+        }
+    }
+
+    /// By when the peer must have read; never, while nobody writes.
+    pub(crate) fn by(self) -> Moment {
+        match self {
+            Patience::Until(by) => by,
+            Patience::Left(_) => Moment::NEVER,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::clock::Clock;
+
+    #[test]
+    fn time_in_which_nobody_writes_does_not_count() {
+        let start = Clock::default().now();
+        let at = |seconds| start.after(Duration::from_secs(seconds));
+        let mut patience = Patience::Left(Duration::from_secs(10));
+        assert_eq!((patience.by(), patience.go_on(|| at(0))), (Moment::NEVER, at(10)));
+        assert_eq!(patience.go_on(|| at(5)), at(10));
+        patience.pause(|| at(8));
+        patience.pause(|| at(9));
+        assert_eq!((patience.by(), patience.go_on(|| at(100))), (Moment::NEVER, at(102)));
+        // What is past has no time left.
+        patience.pause(|| at(200));
+        assert_eq!(patience.go_on(|| at(300)), at(300));
+    }
+}

@@ -1,0 +1,152 @@
+//! What a [`WebSocket`] does beside its messages while it waits: its heartbeat, its deadlines, its last word.
+
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use super::{Came, WebSocket};
+use crate::conn::Conn;
+use crate::conn::wait::{Peer, Sent};
+use crate::conn::write::Flush;
+use crate::error::{Error, Phase, Result};
+use crate::proto::frame::close_code;
+use crate::server::clock::Moment;
+
+/// What keeps a connection alive next.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Heart {
+    /// A ping is due then.
+    Ping(Moment),
+    /// The answer to the last ping is due then.
+    Pong(Moment),
+}
+
+impl Heart {
+    fn due(self) -> Moment {
+        let (Heart::Ping(due) | Heart::Pong(due)) = self;
+        due
+    }
+}
+
+impl Peer for WebSocket<'_> {
+    fn conn(&mut self) -> &mut Conn {
+        self.engine.conn_mut()
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        let flushed = ready!(self.engine.poll_flush(cx));
+        // The error that came first is the one to tell.
+        Poll::Ready(self.failed.take().map_or(flushed, |error| Err(*error)))
+    }
+
+    fn pause(&mut self) {
+        self.engine.pause();
+    }
+
+    fn poll_peer(&mut self, cx: &mut Context<'_>) -> Poll<Result<Sent>> {
+        match ready!(self.poll_message(cx)) {
+            Ok(Sent::Message) => return Poll::Ready(Ok(Sent::Message)),
+            // Our half of the close goes out, if the peer still reads.
+            Ok(Sent::End) => _ = ready!(self.engine.poll_flush(cx)),
+            Err(error) => {
+                self.fail(error);
+                ready!(self.poll_flush(cx))?;
+            }
+        }
+        Poll::Ready(Ok(Sent::End))
+    }
+
+    fn act_by(&mut self) -> Moment {
+        self.heart.due().min(self.message_by())
+    }
+
+    fn act(&mut self) -> Result<()> {
+        let (now, limits) = (self.now(), self.server().limits());
+        let pong = limits.pong;
+        if self.message_by() <= now {
+            let late = self.engine.conn().late(Phase::Message);
+            self.fail(late);
+            return Ok(());
+        }
+        match self.heart {
+            Heart::Pong(by) if by <= now => self.fail(Error::Timeout(Phase::Pong)),
+            Heart::Ping(by) if by <= now => {
+                self.heart = Heart::Pong(self.deadline(pong));
+                self.engine.push_ping()?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+impl WebSocket<'_> {
+    /// Closes for an error, with the code that says so if there is one; the next flush returns the error.
+    fn fail(&mut self, error: Error) {
+        let code = match &error {
+            Error::Fault(fault) => Some(close_code(*fault)),
+            Error::Timeout(Phase::Message) => Some(1008),
+            Error::Full => Some(1013),
+            _ => None,
+        };
+        self.open = false;
+        if let Some(code) = code {
+            // Behind our own close there is nothing to say.
+            let _ = self.engine.push_close(code, &error.to_string());
+        }
+        self.failed = Some(Box::new(error));
+    }
+
+    /// Writes what was pushed, within its time.
+    pub(super) fn flush(&mut self) -> Flush<'_, Self> {
+        Flush { peer: self }
+    }
+
+    pub(super) fn now(&self) -> Moment {
+        self.engine.conn().seat.now()
+    }
+
+    pub(super) fn deadline(&self, within: Duration) -> Moment {
+        self.engine.conn().seat.deadline(within)
+    }
+
+    /// When the message under way must be whole; never, if there is none. A peer may send pongs between its fragments, so
+    /// that its pings say nothing about it.
+    fn message_by(&mut self) -> Moment {
+        let patience = self.server().limits().body_time;
+        match self.engine.is_under_way() {
+            true if self.message_by.is_none() => self.message_by = Some(self.deadline(patience)),
+            true => {}
+            false => self.message_by = None,
+        }
+        self.message_by.unwrap_or(Moment::NEVER)
+    }
+
+    /// Reads until a message is whole, the peer has gone, or it has had its turn.
+    fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Result<Sent>> {
+        loop {
+            match (&self.received, self.open) {
+                (Some(_), _) => return Poll::Ready(Ok(Sent::Message)),
+                (None, false) => return Poll::Ready(Ok(Sent::End)),
+                (None, true) => ready!(self.poll_read(cx))?,
+            }
+        }
+    }
+
+    /// Reads once.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        // A peer that sends without end must not keep the thread.
+        ready!(self.conn().turns.poll_give_way(cx));
+        let read = ready!(self.engine.poll_read(cx));
+        // Who sends is alive; a pong may have to wait behind a large message.
+        if let Heart::Pong(_) = self.heart {
+            self.heart = Heart::Ping(self.deadline(self.server().limits().heartbeat()));
+        }
+        self.open = matches!(read, Ok(Came::Message(_) | Came::Part));
+        match read? {
+            Came::Message(message) => (self.received, self.message_by) = (Some(message), None),
+            Came::Close => {}
+            Came::Part => self.conn().turns.take(1),
+        }
+        Poll::Ready(Ok(()))
+    }
+}
