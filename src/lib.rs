@@ -69,6 +69,8 @@ pub use crate::proto::head::Head;
 pub use crate::proto::response::Response;
 pub use crate::proto::sse::Event;
 pub use crate::proto::version::Version;
+#[doc(hidden)]
+pub use crate::server::ManualClock;
 pub use crate::server::{Server, Stats};
 #[cfg(feature = "ws")]
 pub use crate::ws::{Payload, WebSocket};

@@ -94,13 +94,13 @@ async fn accept<'a>(
     executor: Weak<LocalExecutor<'a>>,
 ) {
     tcp::prepare(listener.get_ref());
-    let (place, mut back_off) = (server.shared.sweep.place(), BackOff::default());
+    let (entry, mut back_off) = (server.shared.deadlines.entry(), BackOff::default());
     let (mut waits, mut turns) = (false, 0);
     loop {
         let accepted = poll_fn(|cx| {
             // What is past is not armed: it would wake us at once, again and again.
-            let until = back_off.until.filter(|until| server.shared.sweep.now() < *until);
-            place.arm(cx, until.unwrap_or(Moment::NEVER));
+            let until = back_off.until.filter(|until| server.shared.deadlines.now() < *until);
+            entry.arm(cx, until.unwrap_or(Moment::NEVER));
             // Look behind that: a shutdown between the two would wake nobody.
             if server.stage() > Stage::Running {
                 return Poll::Ready(None);
@@ -129,7 +129,7 @@ async fn accept<'a>(
                     future::yield_now().await;
                 }
             }
-            Some(Err(_)) => back_off.begin(server.shared.sweep.now()),
+            Some(Err(_)) => back_off.begin(server.shared.deadlines.now()),
         }
     }
 }

@@ -8,12 +8,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub(crate) struct Date(Mutex<(u64, Option<Arc<str>>)>);
 
 impl Date {
-    /// The value for now; `None` without a valid clock.
-    pub(crate) fn now(&self) -> Option<Arc<str>> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_secs();
+    /// The value at a time of day; `None` if no valid clock shows that time.
+    pub(crate) fn at(&self, now: SystemTime) -> Option<Arc<str>> {
+        let second = now.duration_since(UNIX_EPOCH).ok()?.as_secs();
         let mut date = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if date.0 != now {
-            *date = (now, imf_date(now).map(Arc::from));
+        if date.0 != second {
+            *date = (second, imf_date(second).map(Arc::from));
         }
         date.1.clone()
     }
@@ -50,7 +50,24 @@ fn civil(days: u64) -> (u64, usize, u64) {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+
+    #[test]
+    fn a_date_is_renewed_each_second() {
+        let (date, second) = (Date::default(), Duration::from_secs(1));
+        let start = UNIX_EPOCH + Duration::from_secs(FIRST_VALID);
+        let at = |time: SystemTime| date.at(time).map(|date| date.to_string());
+        let first = at(start);
+        assert_eq!(first.as_deref(), Some("Wed, 01 Jan 2020 00:00:00 GMT"));
+        assert_eq!(at(start + second - Duration::from_nanos(1)), first);
+        assert_eq!(at(start + second).as_deref(), Some("Wed, 01 Jan 2020 00:00:01 GMT"));
+        // The clock was set, to a second that it had shown before and to one before there is a date.
+        assert_eq!(at(start), first);
+        assert_eq!((at(start - second), at(UNIX_EPOCH - second)), (None, None));
+        assert_eq!(at(start), first);
+    }
 
     #[test]
     fn dates_are_those_of_the_rfc_and_the_calendar() {

@@ -1,23 +1,27 @@
 //! [`Server`]: what all connections share. Limits, deadlines, counts, the date, shutdown.
 
 mod addresses;
+mod alarm;
 pub(crate) mod clock;
 mod date;
 pub(crate) mod deadlines;
 mod figures;
+mod manual_clock;
 pub(crate) mod seat;
 mod shutdown;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU8;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use self::addresses::{Addresses, Network};
+use self::clock::Clock;
 use self::date::Date;
-use self::deadlines::Sweep;
+use self::deadlines::Deadlines;
 use self::figures::Counts;
 pub use self::figures::Stats;
+pub use self::manual_clock::ManualClock;
 use self::seat::Seat;
 pub(crate) use self::shutdown::Stage;
 use crate::limits::Limits;
@@ -75,7 +79,7 @@ pub struct Server {
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) limits: Limits,
-    pub(crate) sweep: Sweep,
+    pub(crate) deadlines: Deadlines,
     pub(crate) counts: Counts,
     /// A [`Stage`] as a number.
     stage: AtomicU8,
@@ -97,9 +101,24 @@ impl Server {
     /// assert_eq!(server.limits().body, 1024);
     /// ```
     pub fn new(limits: Limits) -> Server {
+        Server::on(Clock::default(), limits)
+    }
+
+    /// A server whose time is in the hands of a test: nothing is due, no heartbeat is sent and no `Date` changes before the
+    /// clock is advanced.
+    ///
+    /// # Examples
+    ///
+    /// See [`ManualClock`].
+    #[doc(hidden)]
+    pub fn with_clock(limits: Limits, clock: &ManualClock) -> Server {
+        Server::on(Clock::Manual(clock.clone()), limits)
+    }
+
+    fn on(clock: Clock, limits: Limits) -> Server {
         let shared = Shared {
             limits,
-            sweep: Sweep::default(),
+            deadlines: Deadlines::new(clock),
             counts: Counts::default(),
             stage: AtomicU8::new(Stage::Running as u8),
             date: Date::default(),
@@ -140,7 +159,7 @@ impl Server {
     /// # });
     /// ```
     pub async fn tick(&self) {
-        self.shared.sweep.run().await;
+        self.shared.deadlines.run().await;
     }
 
     /// A place for one more connection, or one to tell it that there is none.
@@ -162,7 +181,24 @@ impl Server {
 
     /// The value of `Date`; `None` without a valid clock.
     pub(crate) fn date(&self) -> Option<Arc<str>> {
-        self.shared.date.now()
+        self.shared.date.at(self.shared.deadlines.clock.wall())
+    }
+
+    /// The time that this server keeps its deadlines by. A stream of one's own that has deadlines too reads it here, so that
+    /// a test can put both on one clock.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use tidings::{Limits, Server};
+    /// # let server = Server::new(Limits::DEFAULT);
+    /// let end = server.now() + Duration::from_secs(3600);
+    /// let left = end.saturating_duration_since(server.now());
+    /// # assert!(left <= Duration::from_secs(3600));
+    /// ```
+    pub fn now(&self) -> Instant {
+        self.shared.deadlines.clock.instant()
     }
 
     /// A time between the shortest and the longest retry, another one at each call.

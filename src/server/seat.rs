@@ -13,7 +13,7 @@ use crate::limits::SPARE;
 #[derive(Debug)]
 pub(crate) struct Seat {
     pub(crate) server: Server,
-    /// The key of the connection's entry in the sweep; half a word, since there is no memory for 2^32 of them.
+    /// The key of the connection's entry in the deadlines; half a word, since there is no memory for 2^32 of them.
     key: u32,
     pub(crate) standing: Standing,
     /// Requests, messages and writes in a row without a wait.
@@ -55,13 +55,13 @@ impl Seat {
                 false => Standing::Dropped,
             }
         };
-        let key = server.shared.sweep.enter() as u32;
+        let key = server.shared.deadlines.enter() as u32;
         let network = network.filter(|_| admitted);
         Seat { network, server, key, standing, turns: 0, starved: false, eager: false, leased: 0 }
     }
 
     pub(crate) fn now(&self) -> Moment {
-        self.server.shared.sweep.now()
+        self.server.shared.deadlines.now()
     }
 
     /// The moment that is `within` from now.
@@ -74,7 +74,7 @@ impl Seat {
         if self.now() >= by {
             return Poll::Ready(());
         }
-        self.server.shared.sweep.arm(self.key as usize, by, cx.waker());
+        self.server.shared.deadlines.arm(self.key as usize, by, cx.waker());
         // Look after arming: a shutdown between the two would wake nobody.
         if self.server.stage() == Stage::Cut { Poll::Ready(()) } else { Poll::Pending }
     }
@@ -152,7 +152,7 @@ impl Drop for Seat {
     fn drop(&mut self) {
         self.release();
         self.settle(0);
-        self.server.shared.sweep.leave(self.key as usize);
+        self.server.shared.deadlines.leave(self.key as usize);
         if let Some(network) = self.network {
             self.server.dismiss(network);
         }

@@ -5,7 +5,6 @@ use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Duration;
 
-use async_io::Timer;
 use futures_lite::future;
 
 use super::Server;
@@ -41,24 +40,25 @@ impl Server {
     /// # });
     /// ```
     pub async fn shutdown(&self, within: Duration) {
+        // An alarm of its own: it comes also where nobody runs `tick`.
+        let clock = &self.shared.deadlines.clock;
+        let mut alarm = clock.alarm();
+        alarm.set(clock.now().after(within));
         self.enter_stage(Stage::Draining);
-        let patience = async {
-            Timer::after(within).await;
-        };
-        future::or(self.emptied(Stage::Cut), patience).await;
+        future::or(self.emptied(Stage::Cut), poll_fn(|cx| alarm.poll(cx))).await;
         self.enter_stage(Stage::Cut);
     }
 
     fn enter_stage(&self, stage: Stage) {
         self.shared.stage.fetch_max(stage as u8, Ordering::SeqCst);
-        self.shared.sweep.wake_all();
+        self.shared.deadlines.wake_all();
     }
 
     /// Waits until no connection is left, or the shutdown has come so far.
     pub(crate) async fn emptied(&self, stage: Stage) {
-        let place = self.shared.sweep.place();
+        let entry = self.shared.deadlines.entry();
         poll_fn(|cx| {
-            place.arm(cx, Moment::NEVER);
+            entry.arm(cx, Moment::NEVER);
             // Look behind that: what comes between the two would wake nobody.
             if self.is_empty() || self.stage() >= stage { Poll::Ready(()) } else { Poll::Pending }
         })
@@ -73,7 +73,7 @@ impl Server {
     /// Tells who waits for it that the last connection may be gone.
     pub(crate) fn left(&self) {
         if self.stage() > Stage::Running && self.is_empty() {
-            self.shared.sweep.wake_all();
+            self.shared.deadlines.wake_all();
         }
     }
 
