@@ -101,6 +101,21 @@ fn each_heartbeat_comes_at_its_moment() {
 }
 
 #[test]
+fn an_event_stream_ends_when_it_is_of_age() {
+    let (clock, mut limits) = (ManualClock::new(), Limits::DEFAULT);
+    // All draw the same age, for what is drawn are whole thousandths.
+    limits.stream_age = Some(Duration::from_nanos(999));
+    World::run_by(&clock, limits, async |world| {
+        let mut client = connect(&world);
+        client.send("GET /events HTTP/1.1\r\nHost: h\r\n\r\n").await;
+        client.until("retry: ").await;
+        client.input.clear();
+        comes_after(Duration::from_nanos(999), &world, &clock, &client).await;
+        client.until(": age\n\n").await;
+    });
+}
+
+#[test]
 fn a_slow_reader_is_cut_off_at_its_moment() {
     run(async |world, clock| {
         let (end, io) = pipe::pipe();
