@@ -54,6 +54,7 @@ pub mod proto;
 mod serve;
 mod server;
 pub mod transport;
+mod wake;
 #[cfg(feature = "ws")]
 mod ws;
 

@@ -7,6 +7,7 @@ use std::task::{Context, Poll, Waker};
 use slab::Slab;
 
 use super::clock::{Clock, Moment};
+use crate::wake;
 
 /// The deadlines of all connections. A `Timer` for each would cost 188 bytes and about eight system calls per request; an
 /// entry here costs 24 bytes and a lock that nobody else wants.
@@ -72,7 +73,7 @@ impl Deadlines {
         if due.after(self.clock.grain()) < table.planned {
             let keepers = table.plan_sooner(due);
             drop(table);
-            keepers.into_iter().for_each(Waker::wake);
+            wake::all(keepers);
         }
     }
 
@@ -84,7 +85,7 @@ impl Deadlines {
     /// Wakes all that have an entry.
     pub(crate) fn wake_all(&self) {
         let wakers: Vec<Waker> = self.lock().entries.iter_mut().filter_map(|(_, e)| e.waker.take()).collect();
-        wakers.into_iter().for_each(Waker::wake);
+        wake::all(wakers);
     }
 
     /// Wakes who is due, for ever.
@@ -117,7 +118,7 @@ impl Deadlines {
         table.planned = next;
         let plans = table.plans;
         drop(table);
-        due.into_iter().for_each(Waker::wake);
+        wake::all(due);
         (plans, next)
     }
 
