@@ -2,8 +2,10 @@
 
 mod common;
 
+use std::future::{Future, poll_fn};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::pin::Pin;
 use std::process::{Command, Stdio};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -150,6 +152,64 @@ fn a_panic_ends_one_connection_only() {
         assert_eq!(client.rest().await, "");
         assert_eq!(other.get("/", "").await.status, 200);
     }));
+}
+
+/// Panics when it is dropped.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("a drop may");
+    }
+}
+
+type Boxed<'a> = Pin<Box<dyn Future<Output = tidings::Result<()>> + 'a>>;
+
+/// Panics where the path says.
+fn faulty(ex: Exchange<'_>) -> Boxed<'_> {
+    assert_ne!(ex.path(), "/before", "a bug before there is a future");
+    match ex.path() {
+        // Its own drop panics, when it has answered.
+        "/behind" => {
+            let (bomb, mut answer) = (Bomb, Box::pin(ex.reply(Response::text("fine"))));
+            Box::pin(poll_fn(move |cx| {
+                let _bomb = &bomb;
+                answer.as_mut().poll(cx)
+            }))
+        }
+        "/waits" => Box::pin(async move {
+            let _bomb = Bomb;
+            let _unanswered = ex;
+            std::future::pending().await
+        }),
+        _ => Box::pin(ex.reply(Response::text("fine"))),
+    }
+}
+
+#[test]
+fn a_panic_before_and_behind_the_future_ends_one_connection_only() {
+    let server = Server::new(Limits::DEFAULT);
+    let listener = Async::<TcpListener>::bind(([127, 0, 0, 1], 0)).expect("a port");
+    let address = listener.get_ref().local_addr().expect("bound");
+    let connect = async || Client::new(smol::net::TcpStream::connect(address).await.expect("connected"));
+    let client = async {
+        let (mut other, mut waits) = (connect().await, connect().await);
+        assert_eq!(other.get("/", "").await.status, 200);
+        waits.send("GET /waits HTTP/1.1\r\nHost: h\r\n\r\n").await;
+        for (path, status) in [("/before", 500), ("/behind", 200)] {
+            let mut client = connect().await;
+            assert_eq!(client.get(path, "").await.status, status);
+            assert_eq!(client.rest().await, "", "{path}: the connection ends");
+        }
+        assert_eq!(other.get("/", "").await.status, 200);
+        // Cut off, with a future whose drop panics.
+        drop(other);
+        server.shutdown(Duration::from_millis(50)).await;
+        assert_eq!(waits.rest().await, "");
+    };
+    let serve = async { server.serve(listener, &faulty).await.expect("served") };
+    smol::block_on(common::in_time(smol::future::zip(client, serve)));
+    assert_eq!(server.stats().connections, 0);
 }
 
 #[test]

@@ -1,11 +1,11 @@
 //! [`Server::serve`]: the accept loop for one thread. A cap on connections, a back-off, and panics caught.
 
 mod back_off;
+mod call;
 
 use core::future::poll_fn;
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::panic::AssertUnwindSafe;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, ready};
 
@@ -14,12 +14,13 @@ use async_io::Async;
 use futures_lite::{FutureExt, future};
 
 use self::back_off::BackOff;
+use self::call::Call;
 use crate::conn::Conn;
 use crate::conn::exchange::Exchange;
 use crate::conn::stream::Stream;
 use crate::conn::tcp;
 use crate::conn::write::TURNS;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::server::clock::Moment;
 use crate::server::seat::Standing;
 use crate::server::{Server, Stage};
@@ -161,13 +162,11 @@ fn poll_accept(
 fn converse(mut conn: Conn, handler: &impl AsyncFn(Exchange<'_>) -> Result<()>) -> impl Future<Output = ()> {
     async move {
         loop {
-            // Boxed, so that a connection between two requests does not take the room of the largest handler.
-            let answer = match conn.next().await {
-                Ok(Some(exchange)) => AssertUnwindSafe(Box::pin(handler(exchange))),
+            let call = match conn.next().await {
+                Ok(Some(exchange)) => Call::new(|| handler(exchange)),
                 Ok(None) | Err(_) => return,
             };
-            let answered = answer.catch_unwind().await;
-            if let Err(error) = answered.unwrap_or_else(|_| Err(Error::other("the handler panicked"))) {
+            if let Err(error) = call.await {
                 Box::pin(conn.refuse(error)).await;
                 return;
             }
