@@ -57,7 +57,9 @@ pub struct Limits {
     pub body_time: Duration,
     /// Time that a connection may wait between two requests. The peer sees a silent close.
     pub idle: Duration,
-    /// Time for one write: an answer, or one piece of a stream. The peer is cut off.
+    /// Time for one write: an answer, or one piece of a stream. The peer is cut off. On Linux, also the time in which the
+    /// peer of a held request must acknowledge what was sent to it; one that has vanished is noticed within `ping` and
+    /// `write_time` (at least 1 s).
     pub write_time: Duration,
     /// Time that a closing connection is still read from, so that our last answer is not lost to a reset.
     pub linger: Duration,

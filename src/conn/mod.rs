@@ -20,7 +20,7 @@ use futures_lite::future;
 use self::read::Read;
 use crate::conn::exchange::Exchange;
 use crate::conn::request::Request;
-use crate::conn::stream::{Io, Stream};
+use crate::conn::stream::{Io, Stream, Watch};
 use crate::conn::write_buffer::Out;
 use crate::error::Fault;
 use crate::error::{Error, Phase, Result};
@@ -54,6 +54,7 @@ pub struct Conn {
     /// Bytes to be written.
     pub(crate) out: Out,
     life: Life,
+    watch: Watch,
     /// The request that is being answered, until its memory is given back.
     pub(crate) request: Option<Box<Request>>,
 }
@@ -78,7 +79,8 @@ enum Life {
 }
 
 impl Conn {
-    /// A connection of `server` on `io`. If the server has no room, it will be told 503.
+    /// A connection of `server` on `io`. If the server has no room, it will be told 503. See [`Io`] for what a socket needs,
+    /// so that a peer that has vanished is noticed.
     ///
     /// # Examples
     ///
@@ -95,7 +97,7 @@ impl Conn {
 
     pub(crate) fn seated(io: Stream, seat: Seat) -> Conn {
         let life = Life::Fresh(seat.deadline(seat.server.limits().head_time));
-        Conn { io, http: Http1::new(), seat, out: Out::default(), life, request: None }
+        Conn { io, http: Http1::new(), seat, out: Out::default(), life, watch: Watch::Not, request: None }
     }
 
     /// The next request; `None` when there will be none. What is wrong with a request was already told to the
@@ -254,6 +256,16 @@ impl Conn {
             _ => self.shut().await,
         }
         Ok(())
+    }
+
+    /// Takes a place among the held requests, and has the kernel watch the peer while it is kept; false if there is none.
+    pub(crate) fn hold(&mut self) -> bool {
+        let to = if self.http.owes() { Watch::Asks } else { Watch::Listens };
+        let held = self.seat.hold();
+        if held {
+            self.io.watch(&mut self.watch, to, self.seat.server.limits());
+        }
+        held
     }
 
     /// Counts the body as far as it is collected.

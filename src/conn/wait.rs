@@ -71,7 +71,7 @@ impl<F: Future> Future for Waiting<'_, F> {
             true => this.conn.out.clear(),
             false => ready!(this.conn.poll_flush_by(cx))?,
         }
-        if !this.conn.seat.hold() {
+        if !this.conn.hold() {
             return Poll::Ready(Err(Error::Full));
         }
         // Now and then the end comes first: a future that is always ready must not hide it.
