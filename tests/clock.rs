@@ -184,6 +184,38 @@ fn a_shutdown_cuts_off_at_its_moment() {
 }
 
 #[test]
+fn a_shutdown_needs_neither_a_tick_nor_the_connections() {
+    let clock = ManualClock::new();
+    let server = Server::with_clock(Limits::DEFAULT, &clock);
+    // One that nobody drops, and nobody lets run.
+    let _conn = Conn::new(pipe::pipe().1, &server);
+    let within = Duration::from_secs(3);
+    let mut shutdown = std::pin::pin!(server.shutdown(within));
+    smol::block_on(common::in_time(async {
+        assert!(poll_once(&mut shutdown).await.is_none());
+        clock.advance(within - NANOSECOND);
+        assert!(poll_once(&mut shutdown).await.is_none());
+        clock.advance(NANOSECOND);
+        shutdown.await;
+        // The second has nothing to wait for.
+        server.shutdown(Duration::MAX).await;
+    }));
+}
+
+#[test]
+fn a_shutdown_ends_with_the_last_connection() {
+    let server = Server::with_clock(Limits::DEFAULT, &ManualClock::new());
+    let (first, last) = (Conn::new(pipe::pipe().1, &server), Conn::new(pipe::pipe().1, &server));
+    let mut shutdown = std::pin::pin!(server.shutdown(Duration::MAX));
+    smol::block_on(common::in_time(async {
+        assert!(poll_once(&mut shutdown).await.is_none());
+        drop(first);
+        assert!(poll_once(&mut shutdown).await.is_none());
+        smol::future::zip(shutdown, async { drop(last) }).await;
+    }));
+}
+
+#[test]
 fn a_tick_that_begins_late_keeps_what_is_due() {
     let clock = ManualClock::new();
     let server = Server::with_clock(Limits::DEFAULT, &clock);

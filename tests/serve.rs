@@ -7,12 +7,13 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::pin::Pin;
 use std::process::{Command, Stdio};
+use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use common::client::{ALL, Client, Reader, Tiding};
 use smol::Async;
-use tidings::{Exchange, Hub, Limits, Response, Server};
+use tidings::{BodyWriter, Exchange, Hub, Limits, Response, Server};
 
 /// A server on a thread of its own.
 struct Running {
@@ -274,6 +275,93 @@ fn a_handler_that_will_not_end_is_cut_off() {
     };
     let serve = async { server.serve(listener, &stubborn).await.expect("served") };
     smol::block_on(common::in_time(smol::future::or(client, serve)));
+}
+
+/// Tells when it is dropped.
+struct Dropped(mpsc::Sender<&'static str>, &'static str);
+
+impl Drop for Dropped {
+    fn drop(&mut self) {
+        // Nobody listens any more when the watchdog has barked.
+        let _ = self.0.send(self.1);
+    }
+}
+
+/// Far longer than any of this takes: it is there so that a server that does not end fails and does not hang.
+const WATCHDOG: Duration = Duration::from_secs(60);
+
+/// Serves one request with a handler that never ends, on a thread of its own; shuts down when its answer has begun, and
+/// holds that the shutdown returns, that serve does, and that all is dropped.
+fn is_cut_off(handler: impl AsyncFn(Exchange<'_>) -> tidings::Result<()> + Send + 'static) {
+    let (tell, told) = mpsc::channel();
+    std::thread::spawn(move || {
+        let server = Server::new(Limits::DEFAULT);
+        let listener = Async::<TcpListener>::bind(([127, 0, 0, 1], 0)).expect("a port");
+        let address = listener.get_ref().local_addr().expect("bound");
+        let guarded = async |ex: Exchange<'_>| {
+            let _dropped = Dropped(tell.clone(), "the handler is dropped");
+            handler(ex).await
+        };
+        let client = async {
+            let mut client = Client::new(smol::net::TcpStream::connect(address).await.expect("connected"));
+            client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
+            client.until("\r\n\r\n").await;
+            server.shutdown(Duration::from_millis(100)).await;
+            tell.send("the shutdown has returned").expect("awaited");
+            client
+        };
+        let serve = async {
+            server.serve(listener, &guarded).await.expect("served");
+            tell.send("serve has returned").expect("awaited");
+        };
+        let (mut client, ()) = smol::block_on(smol::future::zip(client, serve));
+        smol::block_on(client.rest());
+        assert_eq!(server.stats().connections, 0);
+        tell.send("the client is cut off").expect("awaited");
+    });
+    let mut events = Vec::new();
+    while events.len() < 4 {
+        match told.recv_timeout(WATCHDOG) {
+            Ok(event) => events.push(event),
+            Err(error) => panic!("{error}: no more than {events:?}"),
+        }
+    }
+}
+
+/// Begins an answer, so that the client knows that the handler runs.
+async fn begin(ex: Exchange<'_>) -> tidings::Result<BodyWriter<'_>> {
+    let mut stream = ex.stream(Response::new(200)).await?;
+    stream.flush().await?;
+    Ok(stream)
+}
+
+#[test]
+fn a_handler_that_waits_for_ever_is_cut_off() {
+    is_cut_off(async |ex: Exchange<'_>| {
+        let _stream = begin(ex).await?;
+        std::future::pending().await
+    });
+}
+
+#[test]
+fn a_handler_that_always_has_something_to_do_is_cut_off() {
+    is_cut_off(async |ex: Exchange<'_>| {
+        let _stream = begin(ex).await?;
+        loop {
+            smol::future::yield_now().await;
+        }
+    });
+}
+
+#[test]
+fn a_handler_that_goes_on_after_an_error_is_cut_off() {
+    is_cut_off(async |ex: Exchange<'_>| {
+        let mut stream = begin(ex).await?;
+        loop {
+            let _error = stream.write(&[b'x'; 65536]).await;
+            smol::future::yield_now().await;
+        }
+    });
 }
 
 /// A request by blocking calls.
