@@ -64,6 +64,25 @@ mod tests {
     }
 
     #[test]
+    fn a_network_is_forgotten_with_its_last_connection() {
+        let (addresses, one, other) = (Addresses::default(), of("192.0.2.1"), of("2001:db8::1"));
+        let known = || addresses.lock().len();
+        assert!(addresses.admit(one, 2) && addresses.admit(one, 2) && addresses.admit(other, 2));
+        assert!(!addresses.admit(one, 2));
+        assert_eq!(known(), 2);
+        addresses.dismiss(one);
+        assert!(addresses.admit(one, 2));
+        addresses.dismiss(one);
+        addresses.dismiss(one);
+        addresses.dismiss(other);
+        assert_eq!(known(), 0);
+        // Neither one that is not let in nor one that is not known leaves anything.
+        assert!(!addresses.admit(one, 0));
+        addresses.dismiss(one);
+        assert_eq!(known(), 0);
+    }
+
+    #[test]
     fn one_address_of_ipv4_or_64_bits_of_ipv6_are_a_network() {
         assert_eq!(of("::ffff:192.0.2.1"), of("192.0.2.1"));
         assert_eq!(of("2001:db8:1:2::1"), of("2001:db8:1:2:ffff::2"));

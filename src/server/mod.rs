@@ -201,7 +201,8 @@ impl Server {
         self.shared.deadlines.clock.instant()
     }
 
-    /// A time between the shortest and the longest retry, another one at each call.
+    /// A time between the shortest and the longest [`retry`](Limits::retry), drawn anew at each call. (The shortest, if the
+    /// longest is shorter.)
     ///
     /// # Examples
     ///
@@ -215,9 +216,13 @@ impl Server {
     /// ```
     pub fn draw_retry(&self) -> Duration {
         let (least, most) = self.shared.limits.retry;
-        least + part(most.saturating_sub(least))
+        (least + part(most.saturating_sub(least))).min(LONGEST_RETRY)
     }
 }
+
+/// The longest time that a client is told to stay away, for 584 million years: a word of milliseconds, as `retry:` tells it,
+/// and so a word of seconds as well, also when it is rounded up.
+const LONGEST_RETRY: Duration = Duration::from_millis(u64::MAX);
 
 /// A random part of a time, to the millisecond.
 fn part(whole: Duration) -> Duration {
