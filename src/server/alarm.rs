@@ -1,4 +1,4 @@
-//! [`Alarm`]: what wakes a task when a server's clock has come to a moment.
+//! [`Alarm`]: wakes a task at one moment of a server's clock.
 
 use core::pin::Pin;
 use std::future::Future;
@@ -10,11 +10,11 @@ use async_io::Timer;
 use super::clock::Moment;
 use super::manual_clock::{ManualClock, Waiting};
 
-/// What wakes a task at one moment of a server's time. It needs no [`tick`](super::Server::tick).
+/// Wakes a task at one moment of a server's clock, also where nobody runs [`tick`](super::Server::tick).
 pub(super) enum Alarm {
     /// Where the clock's time begins, and a timer of the reactor.
     System(Instant, Timer),
-    /// A place among those that wait for a test's clock, and the moment that is waited for.
+    /// A place among the tasks that wait for a test's clock, and the moment that this one waits for.
     Manual(Waiting, Moment),
 }
 

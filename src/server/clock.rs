@@ -69,11 +69,11 @@ impl Clock {
         }
     }
 
-    /// How late a deadline may be kept, so that others that are due soon are kept with it.
+    /// By how much a deadline may be kept too late, so that one look at the table keeps several.
     pub(super) fn grain(&self) -> Duration {
         match self {
             Clock::System(_) => Duration::from_millis(20),
-            // It is read at the moments that the test chose, and at no others.
+            // It stands still at the moments that the test has chosen, so that nothing may be late.
             Clock::Manual(_) => Duration::ZERO,
         }
     }

@@ -1,9 +1,9 @@
-//! [`Date`]: the value of the field, made once a second.
+//! [`Date`]: the value of the `Date` field, formatted once a second.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// The second that `Date` was last made for, and what it was.
+/// The second that the value was last formatted for, and that value.
 #[derive(Debug, Default)]
 pub(crate) struct Date(Mutex<(u64, Option<Arc<str>>)>);
 
@@ -19,10 +19,11 @@ impl Date {
     }
 }
 
-/// 2020-01-01: a device whose clock shows less has no valid clock, and sends no `Date` (RFC 9110, 6.6.1).
+/// 2020-01-01, in seconds since 1970. A device whose clock shows an earlier time has not set it yet; a server without a clock
+/// sends no `Date` (RFC 9110, 6.6.1).
 const FIRST_VALID: u64 = 1_577_836_800;
 
-/// An IMF-fixdate (RFC 9110, 5.6.7) of seconds since 1970; `None` without a valid clock.
+/// The IMF-fixdate (RFC 9110, 5.6.7) of a time in seconds since 1970; `None` if no valid clock shows it.
 fn imf_date(seconds: u64) -> Option<String> {
     if seconds < FIRST_VALID {
         return None;
@@ -35,7 +36,8 @@ fn imf_date(seconds: u64) -> Option<String> {
     Some(format!("{weekday}, {day:02} {month} {year} {hour:02}:{minute:02}:{second:02} GMT"))
 }
 
-/// Year, month from 0 and day of the month, from days since 1970 (Howard Hinnant's `civil_from_days`).
+/// The year, the month (from 0) and the day of the month of a day, which is counted from 1970-01-01 on (Howard Hinnant's
+/// `civil_from_days`).
 fn civil(days: u64) -> (u64, usize, u64) {
     let days = days + 719_468;
     let era = days / 146_097;

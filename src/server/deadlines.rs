@@ -1,4 +1,4 @@
-//! [`Deadlines`]: the deadlines of all connections in one table, and the one timer that wakes who is due.
+//! [`Deadlines`]: the deadlines of all connections in one table, kept by one timer.
 
 use core::future::poll_fn;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,8 +9,8 @@ use slab::Slab;
 use super::clock::{Clock, Moment};
 use crate::wake;
 
-/// The deadlines of all connections. A `Timer` for each would cost 188 bytes and about eight system calls per request; an
-/// entry here costs 24 bytes and a lock that nobody else wants.
+/// The deadlines of all connections. A `Timer` for each connection would take 188 bytes and about eight system calls per
+/// request; an entry here takes 24 bytes, and a lock that is mostly free.
 #[derive(Debug)]
 pub(crate) struct Deadlines {
     /// What the deadlines are measured by.
@@ -23,18 +23,18 @@ struct Table {
     entries: Slab<Deadline>,
     /// When the table is looked through next.
     planned: Moment,
-    /// How often that was moved to a sooner moment.
+    /// How often that moment was moved to a sooner one.
     plans: u64,
-    /// What wakes those that look through the table, to be told of a sooner moment.
+    /// The wakers of the tasks that look through the table: woken when that moment is moved.
     keepers: Slab<Option<Waker>>,
 }
 
 /// An entry of the table.
 #[derive(Debug)]
 struct Deadline {
-    /// When the waker is to be woken; never, while it waits for nothing but a shutdown.
+    /// When the task is to be woken; never, while it waits for nothing but a shutdown.
     due: Moment,
-    /// Who waits; taken when woken.
+    /// Wakes the task; taken when that is done.
     waker: Option<Waker>,
 }
 
@@ -59,14 +59,15 @@ impl Deadlines {
         let _entry = self.lock().entries.try_remove(key);
     }
 
-    /// Wakes `waker` at `due`, or when all are woken. An entry has one deadline: a new one replaces the last.
+    /// Sets the deadline of an entry: `waker` is woken at `due`, or before by [`wake_all`](Deadlines::wake_all). It replaces
+    /// the entry's last deadline.
     pub(crate) fn arm(&self, key: usize, due: Moment, waker: &Waker) {
         // Declared before the lock, so dropped behind it: its task may own an entry itself.
         let _stale;
         let mut table = self.lock();
         let Some(entry) = table.entries.get_mut(key) else { return };
         entry.due = due;
-        // Only to spare a clone: nothing is wrong if one waker is not recognized in the other.
+        // This spares a clone, no more: `will_wake` may say no of two wakers of one task.
         if !entry.waker.as_ref().is_some_and(|old| old.will_wake(waker)) {
             _stale = entry.waker.replace(waker.clone());
         }
@@ -82,17 +83,17 @@ impl Deadlines {
         Entry { deadlines: self, key: self.enter() }
     }
 
-    /// Wakes all that have an entry.
+    /// Wakes each task that has an entry.
     pub(crate) fn wake_all(&self) {
         let wakers: Vec<Waker> = self.lock().entries.iter_mut().filter_map(|(_, e)| e.waker.take()).collect();
         wake::all(wakers);
     }
 
-    /// Wakes who is due, for ever.
+    /// Wakes each task at its deadline, for ever.
     pub(crate) async fn run(&self) {
         let (keeper, mut alarm, mut seen) = (Keeper::new(self), self.clock.alarm(), None);
         poll_fn::<(), _>(|cx| {
-            // Mostly it is woken for another's sake: the plan is as it was, and its moment has not come.
+            // Mostly there is nothing to do, since the task was woken for something else that it runs.
             while seen != Some(keeper.listen(cx)) || alarm.poll(cx).is_ready() {
                 let now = self.now();
                 let (plans, next) = self.wake_due(now);
@@ -104,7 +105,7 @@ impl Deadlines {
         .await;
     }
 
-    /// Wakes who is due at `now`, and plans the next look. Returns the number of the plan, and when that look is.
+    /// Wakes the tasks that are due at `now`, and plans the next look. Returns the number of the plan, and when that look is.
     fn wake_due(&self, now: Moment) -> (u64, Moment) {
         let (mut due, mut next) = (Vec::new(), Moment::NEVER);
         let mut table = self.lock();
@@ -128,7 +129,7 @@ impl Deadlines {
 }
 
 impl Table {
-    /// Moves the next look to a sooner moment; returns who is to be told.
+    /// Moves the next look to a sooner moment; returns the wakers of those that look.
     fn plan_sooner(&mut self, due: Moment) -> Vec<Waker> {
         self.planned = due;
         self.plans = self.plans.wrapping_add(1);
@@ -143,7 +144,7 @@ pub(crate) struct Entry<'d> {
 }
 
 impl Entry<'_> {
-    /// Wakes the task at `due`, or when all are woken.
+    /// Sets the deadline: the task is woken at `due`, or before by [`Deadlines::wake_all`].
     pub(crate) fn arm(&self, cx: &mut Context<'_>, due: Moment) {
         self.deadlines.arm(self.key, due, cx.waker());
     }
@@ -155,8 +156,8 @@ impl Drop for Entry<'_> {
     }
 }
 
-/// One that looks through the table. Mostly there is one, but nothing is wrong with two, or with one that moves from task
-/// to task.
+/// A future that looks through the table, as [`Server::tick`](super::Server::tick) does. Mostly there is one, but there may
+/// be several, and one may move from task to task.
 struct Keeper<'d> {
     deadlines: &'d Deadlines,
     key: usize,
@@ -167,7 +168,7 @@ impl Keeper<'_> {
         Keeper { deadlines, key: deadlines.lock().keepers.insert(None) }
     }
 
-    /// Has the task woken when the next look is planned sooner; returns the number of the plan as it is now.
+    /// Has the task woken when the next look is moved to a sooner moment; returns the number of the plan as it is now.
     fn listen(&self, cx: &mut Context<'_>) -> u64 {
         // Declared before the lock, so dropped behind it.
         let _stale;

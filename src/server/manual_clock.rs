@@ -1,4 +1,4 @@
-//! [`ManualClock`]: a server's clock in a test, which goes only when the test says so.
+//! [`ManualClock`]: a server's clock in a test, which advances when the test says so.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -15,8 +15,8 @@ const WALL: Duration = Duration::from_secs(1_600_000_000);
 /// As far as a manual clock goes: 292 years, which an `Instant` has room for on every system.
 const END: Duration = Duration::from_nanos(i64::MAX as u64);
 
-/// A clock that stands still until it is advanced. A clone is another handle to the same clock, and so is the one that
-/// [`Server::with_clock`](super::Server::with_clock) was given.
+/// A clock that stands still until it is advanced, for [`Server::with_clock`](super::Server::with_clock). A clone is another
+/// handle to the same clock.
 ///
 /// # Examples
 ///
@@ -41,7 +41,7 @@ pub struct ManualClock {
 struct State {
     /// By how much the clock was advanced in all.
     elapsed: Duration,
-    /// The wakers of those that wait for the clock: each is taken when the clock is advanced.
+    /// The wakers of the tasks that wait for the clock: each is taken when the clock is advanced.
     waiting: Slab<Option<Waker>>,
 }
 
@@ -52,8 +52,7 @@ impl ManualClock {
         ManualClock { start: Instant::now(), state: Arc::default() }
     }
 
-    /// Advances the clock, and wakes all that wait for a moment of it. What is due by then is done when the tasks that were
-    /// woken have run.
+    /// Advances the clock, and wakes the tasks that wait for it: what is due by then is done when they have run.
     pub fn advance(&self, by: Duration) {
         let mut state = self.lock();
         state.elapsed = state.elapsed.saturating_add(by).min(END);

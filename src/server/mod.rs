@@ -1,4 +1,4 @@
-//! [`Server`]: what all connections share. Limits, deadlines, counts, the date, shutdown.
+//! [`Server`]: what all connections share: limits, deadlines, counters, the date, the shutdown.
 
 mod addresses;
 mod alarm;
@@ -26,11 +26,15 @@ use self::seat::Seat;
 pub(crate) use self::shutdown::Stage;
 use crate::limits::Limits;
 
-/// What all connections of one server share; a clone is another handle to the same.
+/// The longest time that a client is told to wait, 584 million years: in milliseconds, as `retry:` has it, the largest number
+/// of 64 bits. In seconds it can still be rounded up.
+const LONGEST_RETRY: Duration = Duration::from_millis(u64::MAX);
+
+/// What all connections of a server share. A clone is another handle to the same server.
 ///
 /// # Examples
 ///
-/// An accept loop of one's own; [`serve`](Server::serve) is the short way.
+/// [`serve`](Server::serve) has an accept loop; this is what one of your own is made of:
 ///
 /// ```
 /// use tidings::{Conn, Exchange, Limits, Response, Server};
@@ -81,10 +85,10 @@ pub(crate) struct Shared {
     pub(crate) limits: Limits,
     pub(crate) deadlines: Deadlines,
     pub(crate) counts: Counts,
-    /// A [`Stage`] as a number.
+    /// The [`Stage`] as a number; it only grows.
     stage: AtomicU8,
     date: Date,
-    /// Counted while `per_ip` is set.
+    /// Connections by network; empty unless [`Limits::per_ip`] is set.
     addresses: Addresses,
 }
 
@@ -141,12 +145,12 @@ impl Server {
         &self.shared.limits
     }
 
-    /// Keeps the deadlines of all connections, for ever. [`serve`](Server::serve) runs it; an accept loop of
-    /// one's own must, once per server, or no deadline and no heartbeat ever comes.
+    /// Keeps the deadlines of all connections, for ever. [`serve`](Server::serve) runs it. An accept loop of your own must
+    /// run it too, once per server: without it no deadline and no heartbeat ever comes.
     ///
     /// # Cancel safety
     ///
-    /// Dropping it stops the deadlines until it is called again.
+    /// If it is dropped, no deadline is kept until it is called again.
     ///
     /// # Examples
     ///
@@ -162,12 +166,12 @@ impl Server {
         self.shared.deadlines.run().await;
     }
 
-    /// A place for one more connection, or one to tell it that there is none.
+    /// Counts one more connection; the seat says whether it is served or refused.
     pub(crate) fn seat(&self, peer: Option<IpAddr>) -> Seat {
         Seat::take(self.clone(), peer.map(Network::of))
     }
 
-    /// Counts one more connection from a network; false if there are enough.
+    /// Counts one more connection from a network; false, and nothing counted, if that has as many as it may.
     fn admit(&self, network: Network) -> bool {
         self.shared.limits.per_ip.is_none_or(|most| self.shared.addresses.admit(network, most))
     }
@@ -179,13 +183,13 @@ impl Server {
         }
     }
 
-    /// The value of `Date`; `None` without a valid clock.
+    /// The value of the `Date` field; `None` without a valid clock.
     pub(crate) fn date(&self) -> Option<Arc<str>> {
         self.shared.date.at(self.shared.deadlines.clock.wall())
     }
 
-    /// The time that this server keeps its deadlines by. A stream of one's own that has deadlines too reads it here, so that
-    /// a test can put both on one clock.
+    /// The time by which this server keeps its deadlines. A handler that has deadlines too reads the time here, so that a
+    /// test can have both on one clock.
     ///
     /// # Examples
     ///
@@ -201,8 +205,8 @@ impl Server {
         self.shared.deadlines.clock.instant()
     }
 
-    /// A time between the shortest and the longest [`retry`](Limits::retry), drawn anew at each call. (The shortest, if the
-    /// longest is shorter.)
+    /// A random time between the shortest and the longest [`retry`](Limits::retry), another one at each call. If the longest is
+    /// below the shortest, it is the shortest.
     ///
     /// # Examples
     ///
@@ -210,7 +214,7 @@ impl Server {
     /// # use tidings::{Limits, Response, Server};
     /// # let server = Server::new(Limits::DEFAULT);
     /// let retry = server.draw_retry();
-    /// let answer = Response::new(503).header("Retry-After", retry.as_secs().to_string());
+    /// let answer = Response::new(503).header("Retry-After", (retry.as_secs() + 1).to_string());
     /// # let (least, most) = server.limits().retry;
     /// # assert!(least <= retry && retry <= most);
     /// ```
@@ -219,10 +223,6 @@ impl Server {
         (least + part(most.saturating_sub(least))).min(LONGEST_RETRY)
     }
 }
-
-/// The longest time that a client is told to stay away, for 584 million years: a word of milliseconds, as `retry:` tells it,
-/// and so a word of seconds as well, also when it is rounded up.
-const LONGEST_RETRY: Duration = Duration::from_millis(u64::MAX);
 
 /// A random part of a time, to the millisecond.
 fn part(whole: Duration) -> Duration {
