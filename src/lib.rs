@@ -54,6 +54,7 @@ pub mod proto;
 mod serve;
 mod server;
 pub mod transport;
+mod wake;
 #[cfg(feature = "ws")]
 mod ws;
 
@@ -70,6 +71,8 @@ pub use crate::proto::head::Head;
 pub use crate::proto::response::Response;
 pub use crate::proto::sse::Event;
 pub use crate::proto::version::Version;
+#[doc(hidden)]
+pub use crate::server::ManualClock;
 pub use crate::server::{Server, Stats};
 #[cfg(feature = "ws")]
 pub use crate::ws::{Payload, WebSocket};

@@ -57,7 +57,9 @@ pub struct Limits {
     pub body_time: Duration,
     /// Time that a connection may wait between two requests. The peer sees a silent close.
     pub idle: Duration,
-    /// Time for one write: an answer, or one piece of a stream. The peer is cut off.
+    /// Time for one write: an answer, or one piece of a stream. The peer is cut off. On Linux, also the time in which the
+    /// peer of a held request must acknowledge what was sent to it; one that has vanished is noticed within `ping` and
+    /// `write_time` (at least 1 s).
     pub write_time: Duration,
     /// Time that a closing connection is still read from, so that our last answer is not lost to a reset.
     pub linger: Duration,
@@ -142,10 +144,12 @@ impl Limits {
         let batch = if self.largest_message() > BATCH { self.largest_message() } else { BATCH };
         // A field takes four bytes at least.
         let fields = if self.headers < self.head / 4 { self.headers } else { self.head / 4 };
-        let each = 2 * batch + FIELD * fields.saturating_sub(FIELDS);
-        let connections = (self.connections + self.refusals()) * CONNECTION + self.connections * each;
-        let sockets = if cfg!(feature = "tungstenite") { self.held * self.message } else { 0 };
-        self.buffered + self.history_bytes + FRAMES * self.largest_message() + connections + sockets
+        let each = FIELD.saturating_mul(fields.saturating_sub(FIELDS)).saturating_add(2 * batch);
+        let states = self.connections.saturating_add(self.refusals()).saturating_mul(CONNECTION);
+        let connections = states.saturating_add(self.connections.saturating_mul(each));
+        let sockets = if cfg!(feature = "tungstenite") { self.held.saturating_mul(self.message) } else { 0 };
+        let hub = self.history_bytes.saturating_add(FRAMES * self.largest_message());
+        self.buffered.saturating_add(hub).saturating_add(connections).saturating_add(sockets)
     }
 
     /// Time between two heartbeats: [`ping`](Limits::ping), or for ever if that is zero.

@@ -2,15 +2,18 @@
 
 mod common;
 
+use std::future::{Future, poll_fn};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::pin::Pin;
 use std::process::{Command, Stdio};
+use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use common::client::{ALL, Client, Reader, Tiding};
 use smol::Async;
-use tidings::{Exchange, Hub, Limits, Response, Server};
+use tidings::{BodyWriter, Exchange, Hub, Limits, Response, Server};
 
 /// A server on a thread of its own.
 struct Running {
@@ -152,6 +155,64 @@ fn a_panic_ends_one_connection_only() {
     }));
 }
 
+/// Panics when it is dropped.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("a drop may");
+    }
+}
+
+type Boxed<'a> = Pin<Box<dyn Future<Output = tidings::Result<()>> + 'a>>;
+
+/// Panics where the path says.
+fn faulty(ex: Exchange<'_>) -> Boxed<'_> {
+    assert_ne!(ex.path(), "/before", "a bug before there is a future");
+    match ex.path() {
+        // Its own drop panics, when it has answered.
+        "/behind" => {
+            let (bomb, mut answer) = (Bomb, Box::pin(ex.reply(Response::text("fine"))));
+            Box::pin(poll_fn(move |cx| {
+                let _bomb = &bomb;
+                answer.as_mut().poll(cx)
+            }))
+        }
+        "/waits" => Box::pin(async move {
+            let _bomb = Bomb;
+            let _unanswered = ex;
+            std::future::pending().await
+        }),
+        _ => Box::pin(ex.reply(Response::text("fine"))),
+    }
+}
+
+#[test]
+fn a_panic_before_and_behind_the_future_ends_one_connection_only() {
+    let server = Server::new(Limits::DEFAULT);
+    let listener = Async::<TcpListener>::bind(([127, 0, 0, 1], 0)).expect("a port");
+    let address = listener.get_ref().local_addr().expect("bound");
+    let connect = async || Client::new(smol::net::TcpStream::connect(address).await.expect("connected"));
+    let client = async {
+        let (mut other, mut waits) = (connect().await, connect().await);
+        assert_eq!(other.get("/", "").await.status, 200);
+        waits.send("GET /waits HTTP/1.1\r\nHost: h\r\n\r\n").await;
+        for (path, status) in [("/before", 500), ("/behind", 200)] {
+            let mut client = connect().await;
+            assert_eq!(client.get(path, "").await.status, status);
+            assert_eq!(client.rest().await, "", "{path}: the connection ends");
+        }
+        assert_eq!(other.get("/", "").await.status, 200);
+        // Cut off, with a future whose drop panics.
+        drop(other);
+        server.shutdown(Duration::from_millis(50)).await;
+        assert_eq!(waits.rest().await, "");
+    };
+    let serve = async { server.serve(listener, &faulty).await.expect("served") };
+    smol::block_on(common::in_time(smol::future::zip(client, serve)));
+    assert_eq!(server.stats().connections, 0);
+}
+
 #[test]
 fn connections_and_addresses_are_capped() {
     let mut limits = Limits::DEFAULT;
@@ -214,6 +275,93 @@ fn a_handler_that_will_not_end_is_cut_off() {
     };
     let serve = async { server.serve(listener, &stubborn).await.expect("served") };
     smol::block_on(common::in_time(smol::future::or(client, serve)));
+}
+
+/// Tells when it is dropped.
+struct Dropped(mpsc::Sender<&'static str>, &'static str);
+
+impl Drop for Dropped {
+    fn drop(&mut self) {
+        // Nobody listens any more when the watchdog has barked.
+        let _ = self.0.send(self.1);
+    }
+}
+
+/// Far longer than any of this takes: it is there so that a server that does not end fails and does not hang.
+const WATCHDOG: Duration = Duration::from_secs(60);
+
+/// Serves one request with a handler that never ends, on a thread of its own; shuts down when its answer has begun, and
+/// holds that the shutdown returns, that serve does, and that all is dropped.
+fn is_cut_off(handler: impl AsyncFn(Exchange<'_>) -> tidings::Result<()> + Send + 'static) {
+    let (tell, told) = mpsc::channel();
+    std::thread::spawn(move || {
+        let server = Server::new(Limits::DEFAULT);
+        let listener = Async::<TcpListener>::bind(([127, 0, 0, 1], 0)).expect("a port");
+        let address = listener.get_ref().local_addr().expect("bound");
+        let guarded = async |ex: Exchange<'_>| {
+            let _dropped = Dropped(tell.clone(), "the handler is dropped");
+            handler(ex).await
+        };
+        let client = async {
+            let mut client = Client::new(smol::net::TcpStream::connect(address).await.expect("connected"));
+            client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
+            client.until("\r\n\r\n").await;
+            server.shutdown(Duration::from_millis(100)).await;
+            tell.send("the shutdown has returned").expect("awaited");
+            client
+        };
+        let serve = async {
+            server.serve(listener, &guarded).await.expect("served");
+            tell.send("serve has returned").expect("awaited");
+        };
+        let (mut client, ()) = smol::block_on(smol::future::zip(client, serve));
+        smol::block_on(client.rest());
+        assert_eq!(server.stats().connections, 0);
+        tell.send("the client is cut off").expect("awaited");
+    });
+    let mut events = Vec::new();
+    while events.len() < 4 {
+        match told.recv_timeout(WATCHDOG) {
+            Ok(event) => events.push(event),
+            Err(error) => panic!("{error}: no more than {events:?}"),
+        }
+    }
+}
+
+/// Begins an answer, so that the client knows that the handler runs.
+async fn begin(ex: Exchange<'_>) -> tidings::Result<BodyWriter<'_>> {
+    let mut stream = ex.stream(Response::new(200)).await?;
+    stream.flush().await?;
+    Ok(stream)
+}
+
+#[test]
+fn a_handler_that_waits_for_ever_is_cut_off() {
+    is_cut_off(async |ex: Exchange<'_>| {
+        let _stream = begin(ex).await?;
+        std::future::pending().await
+    });
+}
+
+#[test]
+fn a_handler_that_always_has_something_to_do_is_cut_off() {
+    is_cut_off(async |ex: Exchange<'_>| {
+        let _stream = begin(ex).await?;
+        loop {
+            smol::future::yield_now().await;
+        }
+    });
+}
+
+#[test]
+fn a_handler_that_goes_on_after_an_error_is_cut_off() {
+    is_cut_off(async |ex: Exchange<'_>| {
+        let mut stream = begin(ex).await?;
+        loop {
+            let _error = stream.write(&[b'x'; 65536]).await;
+            smol::future::yield_now().await;
+        }
+    });
 }
 
 /// A request by blocking calls.

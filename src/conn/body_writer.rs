@@ -154,7 +154,7 @@ impl BodyWriter<'_> {
     /// # tidings::Result::Ok(()) }).unwrap();
     /// ```
     pub fn hold(&mut self) -> bool {
-        self.conn.seat.hold()
+        self.conn.hold()
     }
 
     /// The server that the request came to.

@@ -307,7 +307,7 @@ impl<'c> Exchange<'c> {
     /// }
     /// ```
     pub fn hold(&mut self) -> bool {
-        self.conn.seat.hold()
+        self.conn.hold()
     }
 
     /// Waits for `future`, at most `within`, and watches the peer and the server meanwhile: a request that is

@@ -23,7 +23,7 @@ use self::end::{End, Ending};
 use self::exchange::Exchange;
 use self::read::Read;
 use self::request::Request;
-use self::stream::{Io, Stream};
+use self::stream::{Io, Stream, Watch};
 use self::turns::Turns;
 use self::write_buffer::WriteBuffer;
 use crate::error::{Error, Phase, Result};
@@ -63,6 +63,7 @@ pub struct Conn {
     due_for: Receiving,
     ending: Ending,
     pub(crate) turns: Turns,
+    watch: Watch,
     pub(crate) seat: Seat,
     pub(crate) out: WriteBuffer,
     /// The request that is being answered, until its memory is given back.
@@ -70,7 +71,8 @@ pub struct Conn {
 }
 
 impl Conn {
-    /// A connection of `server` on `io`. If the server has no room, it will be told 503.
+    /// A connection of `server` on `io`. If the server has no room, it will be told 503. See [`Io`] for what a socket needs,
+    /// so that a peer that has vanished is noticed.
     ///
     /// # Examples
     ///
@@ -94,6 +96,7 @@ impl Conn {
             due_for: Receiving::First,
             ending: Ending::Open,
             turns: Turns::default(),
+            watch: Watch::Not,
             seat,
             out: WriteBuffer::default(),
             request: None,
@@ -234,6 +237,16 @@ impl Conn {
                 None
             }
         }
+    }
+
+    /// Takes a place among the held requests, and has the kernel watch the peer while it is kept; false if there is none.
+    pub(crate) fn hold(&mut self) -> bool {
+        let to = if self.http.state().sending == Sending::Owed { Watch::Asks } else { Watch::Listens };
+        let held = self.seat.hold();
+        if held {
+            self.io.watch(&mut self.watch, to, self.seat.server.limits());
+        }
+        held
     }
 
     /// Counts the body as far as it is collected.

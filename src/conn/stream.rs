@@ -5,11 +5,13 @@ use core::pin::Pin;
 use std::io::{self, IoSlice};
 use std::net::{Shutdown, TcpStream};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use async_io::Async;
 use futures_lite::io::{AsyncRead, AsyncWrite};
 
 use crate::conn::tcp;
+use crate::limits::Limits;
 use crate::proto::input::READ;
 
 /// What a connection runs on: TCP, a Unix socket, TLS, a pipe in memory. Implemented for whatever has the parts.
@@ -17,6 +19,11 @@ use crate::proto::input::READ;
 /// `poll_close` should close the writing half and leave the reading half open, as `smol::net::TcpStream` does; so
 /// the last answer reaches a client that still sends. (`smol::Async<TcpStream>` only flushes there: such a client
 /// sees the end of the answer when the connection is dropped, [`Limits::linger`](crate::Limits::linger) later.)
+///
+/// A peer that vanishes without a word, as a phone does that leaves the WLAN, is noticed by the operating system alone, and
+/// by default after a quarter of an hour: so long it keeps its place among the [held](crate::Limits::held) requests.
+/// [`Server::serve`](crate::Server::serve) has Linux notice it within `ping` and `write_time`. Whoever hands over a stream of
+/// their own sets `TCP_USER_TIMEOUT` and `SO_KEEPALIVE` (with `TCP_KEEPIDLE` and `TCP_KEEPINTVL`) on the socket beneath it.
 ///
 /// # Examples
 ///
@@ -47,6 +54,18 @@ thread_local! {
 /// The size that the read buffer begins with, in bytes.
 const FIRST_READ: usize = 2 * 1024;
 
+/// How the kernel watches the peer of a held request, so that it notices one that has vanished.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Watch {
+    /// It was not asked to.
+    #[default]
+    Not,
+    /// Nothing is written while the request is held: the kernel asks whether the peer is there.
+    Asks,
+    /// Heartbeats are written: the kernel looks whether they are acknowledged.
+    Listens,
+}
+
 /// What a connection runs on, in two words.
 pub(crate) enum Stream {
     /// TCP that `serve` accepted. It waits before it reads: reading first costs a failed call per request, and
@@ -59,6 +78,25 @@ pub(crate) enum Stream {
 impl Stream {
     pub(crate) fn foreign(io: impl Io + 'static) -> Stream {
         Stream::Foreign(Box::new(Box::new(io)))
+    }
+
+    /// Has the kernel watch the peer as `to` says, if it does not yet: so that one that has vanished is noticed within
+    /// [`Limits::ping`] and [`Limits::write_time`].
+    pub(crate) fn watch(&self, watch: &mut Watch, to: Watch, limits: &Limits) {
+        // Without heartbeats the kernel is all that asks.
+        let (to, ping) = match limits.ping.is_zero() {
+            true => (Watch::Asks, Limits::DEFAULT.ping),
+            false => (to, limits.ping),
+        };
+        let (Stream::Tcp(stream), true) = (self, *watch != to) else { return };
+        if *watch == Watch::Not {
+            tcp::probe(stream.get_ref(), ping, limits.write_time);
+        }
+        // A heartbeat may be `ping` away. While the kernel asks, `ping` counts, or it would give up at the first question
+        // that is lost.
+        let asked = if to == Watch::Asks { ping } else { Duration::ZERO };
+        tcp::set_user_timeout(stream.get_ref(), limits.write_time.saturating_add(asked));
+        *watch = to;
     }
 
     /// Reads. `eager` is whether there may be more without a wait.

@@ -229,7 +229,7 @@ impl Conn {
             Stage::Cut => {
                 Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the server has shut down").into())
             }
-            _ if self.seat.hold() => Ok(()),
+            _ if self.hold() => Ok(()),
             _ => Err(Error::Full),
         }
     }

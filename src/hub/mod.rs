@@ -26,6 +26,7 @@ use self::log::{Log, Woken};
 use self::reader::Reader;
 use crate::error::Result;
 use crate::limits::Limits;
+use crate::wake;
 
 /// Where messages are published and kept; a clone is another handle to the same.
 ///
@@ -270,7 +271,7 @@ impl Hub {
 
 /// Wakes those who waited; called behind the lock, which they are going to take.
 fn wake(waiting: Woken) {
-    waiting.into_iter().for_each(|(_, waker)| waker.wake());
+    wake::all(waiting.into_iter().map(|(_, waker)| waker));
 }
 
 /// A hub's figures at one moment.

@@ -1,11 +1,11 @@
-//! [`Server::serve`]: the accept loop for one thread. A cap on connections, a back-off, and panics caught.
+//! [`Server::serve`]: accepts and serves connections on one thread.
 
 mod back_off;
+mod call;
 
 use core::future::poll_fn;
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::panic::AssertUnwindSafe;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, ready};
 
@@ -14,27 +14,31 @@ use async_io::Async;
 use futures_lite::{FutureExt, future};
 
 use self::back_off::BackOff;
+use self::call::Call;
 use crate::conn::Conn;
 use crate::conn::exchange::Exchange;
 use crate::conn::stream::Stream;
 use crate::conn::tcp;
 use crate::conn::turns::TURNS;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::server::clock::Moment;
 use crate::server::permit::Standing;
 use crate::server::{Server, Stage};
 
 impl Server {
-    /// Serves what comes to `listener` on this thread, until [`shutdown`](Server::shutdown): accepts, keeps the
-    /// deadlines, and calls `handler` for each request. An error that the handler returns is told to the peer if
-    /// no answer was begun, and a panic in it ends its connection only, with a 500.
+    /// Serves the clients of `listener` on this thread until [`shutdown`](Server::shutdown): accepts them, keeps their
+    /// deadlines, and calls `handler` for each request. If the handler returns an error before its answer has begun, the
+    /// client is told of the error. If it panics, its connection ends, with a 500 if its answer has not begun; other
+    /// connections go on.
     ///
-    /// [`Limits::connections`](crate::Limits::connections) and [`Limits::per_ip`](crate::Limits::per_ip) hold
-    /// here; an accept that fails is tried again after a pause.
+    /// No more clients are accepted than [`Limits::connections`](crate::Limits::connections) and
+    /// [`Limits::per_ip`](crate::Limits::per_ip) allow: the others are told 503. After an accept that fails, the next one
+    /// waits for up to a second. On Linux, a client that vanishes while its request is held is noticed within
+    /// [`Limits::ping`](crate::Limits::ping) and [`Limits::write_time`](crate::Limits::write_time).
     ///
     /// # Errors
     ///
-    /// None at present: what goes wrong with one connection ends that connection.
+    /// None at present: an error of one connection ends that connection.
     ///
     /// # Cancel safety
     ///
@@ -61,22 +65,22 @@ impl Server {
     ) -> io::Result<()> {
         let executor = Rc::new(LocalExecutor::new());
         let accepting = accept(self, listener, handler, Rc::downgrade(&executor));
-        // Boxed as one type: each other type of task takes 4 KiB of code.
+        // Boxed, so that it is of a type that tasks have already: each type of task takes 4 KiB of code.
         executor.spawn(self.tick().boxed_local()).detach();
-        // What `drive` runs beside is polled at every wake of any task, so give it a task's handle, which is cheap to
-        // poll: the accept loop itself would cost an accept4 and an epoll_ctl per request.
         let over = async {
             accepting.await;
-            // Whoever is still there when all is cut goes with the executor.
+            // Connections that are left when all are cut off are dropped with the executor.
             self.emptied(Stage::Cut).await;
         };
+        // A task, for the future beside `drive` is polled whenever any task is woken, and to poll the handle of a task is
+        // cheap: to poll the accept loop itself would cost an accept4 and an epoll_ctl per request.
         executor.spawn(over.boxed_local()).or(drive(&executor)).await;
         Ok(())
     }
 }
 
-/// Runs what is spawned: [`LocalExecutor::run`] without its queue for 512 tasks, 8 KiB, which only threads need that
-/// share their tasks.
+/// Runs the executor's tasks, as [`LocalExecutor::run`] does, but without its own queue for 512 tasks: it takes 8 KiB, and is
+/// of use to threads that share their tasks.
 async fn drive(executor: &LocalExecutor<'_>) {
     loop {
         for _ in 0..200 {
@@ -86,7 +90,7 @@ async fn drive(executor: &LocalExecutor<'_>) {
     }
 }
 
-/// Accepts until the server shuts down.
+/// Accepts clients until the server shuts down.
 async fn accept<'a>(
     server: &'a Server,
     listener: Async<TcpListener>,
@@ -94,14 +98,14 @@ async fn accept<'a>(
     executor: Weak<LocalExecutor<'a>>,
 ) {
     tcp::prepare(listener.get_ref());
-    let (place, mut back_off) = (server.shared.sweep.place(), BackOff::default());
+    let (entry, mut back_off) = (server.shared.deadlines.entry(), BackOff::default());
     let (mut waits, mut turns) = (false, 0);
     loop {
         let accepted = poll_fn(|cx| {
-            // What is past is not armed: it would wake us at once, again and again.
-            let until = back_off.until.filter(|until| server.shared.sweep.now() < *until);
-            place.arm(cx, until.unwrap_or(Moment::NEVER));
-            // Look behind that: a shutdown between the two would wake nobody.
+            // A moment that has passed would wake this task again and again.
+            let until = back_off.until.filter(|until| server.shared.deadlines.now() < *until);
+            entry.arm(cx, until.unwrap_or(Moment::NEVER));
+            // Look after arming: a shutdown between the two would wake nobody.
             if server.stage() > Stage::Running {
                 return Poll::Ready(None);
             }
@@ -123,19 +127,19 @@ async fn accept<'a>(
                     conn.eager = true;
                     executor.spawn(converse(conn, handler)).detach();
                 }
-                // Now and then those that were accepted go first. Not after each: while many are busy, the backlog
-                // would overflow, and who finds it full tries again after a second.
+                // Now and then those that were accepted go first. Not after each accept: while many are busy, the backlog
+                // would overflow, and a client that finds it full tries again after a second.
                 turns = (turns + 1) % TURNS;
                 if turns == 0 {
                     future::yield_now().await;
                 }
             }
-            Some(Err(_)) => back_off.begin(server.shared.sweep.now()),
+            Some(Err(_)) => back_off.begin(server.shared.deadlines.now()),
         }
     }
 }
 
-/// Accepts. `waits` is whether there was nothing at the last try: then one before the listener is readable is in vain.
+/// Accepts one client. `waits` is whether the last try found none: then another is in vain before the listener is readable.
 fn poll_accept(
     listener: &Async<TcpListener>,
     waits: &mut bool,
@@ -157,18 +161,16 @@ fn poll_accept(
     }
 }
 
-/// Answers one connection's requests until there are no more.
-#[expect(clippy::manual_async_fn, reason = "an async fn would hold the connection twice")]
+/// Answers the requests of one connection until there are no more.
+#[expect(clippy::manual_async_fn, reason = "the future of an async fn would hold the connection twice")]
 fn converse(mut conn: Conn, handler: &impl AsyncFn(Exchange<'_>) -> Result<()>) -> impl Future<Output = ()> {
     async move {
         loop {
-            // Boxed, so that a connection between two requests does not take the room of the largest handler.
-            let answer = match conn.next().await {
-                Ok(Some(exchange)) => AssertUnwindSafe(Box::pin(handler(exchange))),
+            let call = match conn.next().await {
+                Ok(Some(exchange)) => Call::new(|| handler(exchange)),
                 Ok(None) | Err(_) => return,
             };
-            let answered = answer.catch_unwind().await;
-            if let Err(error) = answered.unwrap_or_else(|_| Err(Error::other("the handler panicked"))) {
+            if let Err(error) = call.await {
                 Box::pin(conn.refuse(error)).await;
                 return;
             }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Connections by the network that they come from.
+/// How many connections there are from each network. A network without one has no entry.
 #[derive(Debug, Default)]
 pub(crate) struct Addresses(Mutex<HashMap<Network, usize>>);
 
@@ -38,18 +38,19 @@ impl Addresses {
     }
 }
 
-/// What counts as one address: an IPv4 address, or the /64 of an IPv6 one. A word, since each connection has one.
+/// What counts as one address: an IPv4 address, or the /64 of an IPv6 address. It is one word, since each connection keeps
+/// one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Network(NonZeroU64);
 
 impl Network {
-    /// What an IPv4 address is above: `0:1::/32` is nobody's.
+    /// The number of an IPv4 address is above this. No /64 has such a number: `0:1::/32` is assigned to nobody.
     const V4: NonZeroU64 = NonZeroU64::MIN.saturating_add(u32::MAX as u64);
 
     pub(crate) fn of(peer: IpAddr) -> Network {
         Network(match peer.to_canonical() {
             IpAddr::V4(v4) => Network::V4 | u64::from(u32::from(v4)),
-            // The loopback's is 0.
+            // The /64 of the loopback address is 0, which stands for none: it counts as the next one, nobody's.
             IpAddr::V6(v6) => NonZeroU64::new((u128::from(v6) >> 64) as u64).unwrap_or(NonZeroU64::MIN),
         })
     }
@@ -61,6 +62,25 @@ mod tests {
 
     fn of(address: &str) -> Network {
         Network::of(address.parse().expect("an address"))
+    }
+
+    #[test]
+    fn a_network_is_forgotten_with_its_last_connection() {
+        let (addresses, one, other) = (Addresses::default(), of("192.0.2.1"), of("2001:db8::1"));
+        let known = || addresses.lock().len();
+        assert!(addresses.admit(one, 2) && addresses.admit(one, 2) && addresses.admit(other, 2));
+        assert!(!addresses.admit(one, 2));
+        assert_eq!(known(), 2);
+        addresses.dismiss(one);
+        assert!(addresses.admit(one, 2));
+        addresses.dismiss(one);
+        addresses.dismiss(one);
+        addresses.dismiss(other);
+        assert_eq!(known(), 0);
+        // Neither one that is not let in nor one that is not known leaves anything.
+        assert!(!addresses.admit(one, 0));
+        addresses.dismiss(one);
+        assert_eq!(known(), 0);
     }
 
     #[test]

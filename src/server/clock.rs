@@ -1,13 +1,19 @@
 //! [`Moment`]: a point of a server's time, and the [`Clock`] that it is read from.
 
 use core::num::NonZeroU64;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-/// A point of a server's time, in half the memory of an `Instant`: each connection has some.
+use super::alarm::Alarm;
+use super::manual_clock::ManualClock;
+
+/// A point of a server's time: nanoseconds since its clock began, which is enough for 584 years. It takes half the
+/// memory of an `Instant`, and each connection has some.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Moment(NonZeroU64);
 
 impl Moment {
+    /// When the clock began.
+    pub(super) const START: Moment = Moment(NonZeroU64::MIN);
     /// It never comes.
     pub(crate) const NEVER: Moment = Moment(NonZeroU64::MAX);
 
@@ -21,26 +27,66 @@ impl Moment {
     pub(crate) fn since(self, earlier: Moment) -> Duration {
         Duration::from_nanos(self.0.get().saturating_sub(earlier.0.get()))
     }
+
+    /// How long after the start of the clock it comes; `None` if it never does.
+    pub(super) fn since_start(self) -> Option<Duration> {
+        (self != Moment::NEVER).then(|| Duration::from_nanos(self.0.get() - Moment::START.0.get()))
+    }
 }
 
-/// Where a server's time begins. Moments count in nanoseconds, which is enough for 584 years.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Clock(Instant);
+/// What tells a server the time. Nothing else in a server does, so that a test can have the time in its hands.
+#[derive(Clone, Debug)]
+pub(crate) enum Clock {
+    /// The system's clock, since this instant.
+    System(Instant),
+    /// A clock that a test advances.
+    Manual(ManualClock),
+}
 
 impl Clock {
     pub(crate) fn now(&self) -> Moment {
-        Moment(NonZeroU64::MIN).after(self.0.elapsed())
+        Moment::START.after(match self {
+            Clock::System(start) => start.elapsed(),
+            Clock::Manual(clock) => clock.elapsed(),
+        })
     }
 
-    /// What a timer is set to; `None` for one that never comes.
-    pub(crate) fn instant(&self, moment: Moment) -> Option<Instant> {
-        if moment == Moment::NEVER { None } else { self.0.checked_add(Duration::from_nanos(moment.0.get())) }
+    pub(super) fn instant(&self) -> Instant {
+        match self {
+            Clock::System(_) => Instant::now(),
+            Clock::Manual(clock) => clock.instant(),
+        }
+    }
+
+    /// The time of day.
+    pub(super) fn wall(&self) -> SystemTime {
+        match self {
+            Clock::System(_) => SystemTime::now(),
+            Clock::Manual(clock) => clock.wall(),
+        }
+    }
+
+    /// An alarm that is set to no moment yet.
+    pub(super) fn alarm(&self) -> Alarm {
+        match self {
+            Clock::System(start) => Alarm::system(*start),
+            Clock::Manual(clock) => Alarm::manual(clock.clone()),
+        }
+    }
+
+    /// By how much a deadline may be kept too late, so that one look at the table keeps several.
+    pub(super) fn grain(&self) -> Duration {
+        match self {
+            Clock::System(_) => Duration::from_millis(20),
+            // It stands still at the moments that the test has chosen, so that nothing may be late.
+            Clock::Manual(_) => Duration::ZERO,
+        }
     }
 }
 
 impl Default for Clock {
     fn default() -> Clock {
-        Clock(Instant::now())
+        Clock::System(Instant::now())
     }
 }
 
@@ -55,17 +101,30 @@ mod tests {
 
     #[test]
     fn too_late_is_never() {
-        let clock = Clock::default();
-        assert_eq!(clock.now().after(Duration::MAX), Moment::NEVER);
-        assert_eq!(clock.instant(Moment::NEVER), None);
+        let now = Clock::default().now();
+        assert_eq!(now.after(Duration::MAX), Moment::NEVER);
+        assert_eq!(Moment::NEVER.after(Duration::from_nanos(1)), Moment::NEVER);
+        assert_eq!(Moment::NEVER.since_start(), None);
     }
 
     #[test]
     fn a_moment_comes_when_its_time_is_up() {
+        let (clock, hour) = (ManualClock::new(), Duration::from_secs(3600));
+        let time = Clock::Manual(clock.clone());
+        let due = time.now().after(hour);
+        clock.advance(hour - Duration::from_nanos(1));
+        assert!(time.now() < due);
+        clock.advance(Duration::from_nanos(1));
+        assert_eq!(time.now(), due);
+        assert_eq!(due.since_start(), Some(hour));
+    }
+
+    #[test]
+    fn the_clock_of_the_system_goes() {
         let clock = Clock::default();
-        let (now, hour) = (clock.now(), Duration::from_secs(3600));
-        assert!(now < now.after(hour) && clock.now() >= now);
-        let left = clock.instant(now.after(hour)).expect("a time").duration_since(Instant::now());
-        assert!(left <= hour && left > hour / 2);
+        let (now, instant) = (clock.now(), clock.instant());
+        while clock.now() == now || clock.instant() == instant {}
+        assert!(clock.now() > now && clock.instant() > instant);
+        assert!(clock.wall() > std::time::UNIX_EPOCH);
     }
 }

@@ -1,28 +1,29 @@
-//! [`Date`]: the value of the field, made once a second.
+//! [`Date`]: the value of the `Date` field, formatted once a second.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// The second that `Date` was last made for, and what it was.
+/// The second that the value was last formatted for, and that value.
 #[derive(Debug, Default)]
 pub(crate) struct Date(Mutex<(u64, Option<Arc<str>>)>);
 
 impl Date {
-    /// The value for now; `None` without a valid clock.
-    pub(crate) fn now(&self) -> Option<Arc<str>> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_secs();
+    /// The value at a time of day; `None` if no valid clock shows that time.
+    pub(crate) fn at(&self, now: SystemTime) -> Option<Arc<str>> {
+        let second = now.duration_since(UNIX_EPOCH).ok()?.as_secs();
         let mut date = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if date.0 != now {
-            *date = (now, imf_date(now).map(Arc::from));
+        if date.0 != second {
+            *date = (second, imf_date(second).map(Arc::from));
         }
         date.1.clone()
     }
 }
 
-/// 2020-01-01: a device whose clock shows less has no valid clock, and sends no `Date` (RFC 9110, 6.6.1).
+/// 2020-01-01, in seconds since 1970. A device whose clock shows an earlier time has not set it yet; a server without a clock
+/// sends no `Date` (RFC 9110, 6.6.1).
 const FIRST_VALID: u64 = 1_577_836_800;
 
-/// An IMF-fixdate (RFC 9110, 5.6.7) of seconds since 1970; `None` without a valid clock.
+/// The IMF-fixdate (RFC 9110, 5.6.7) of a time in seconds since 1970; `None` if no valid clock shows it.
 fn imf_date(seconds: u64) -> Option<String> {
     if seconds < FIRST_VALID {
         return None;
@@ -35,7 +36,8 @@ fn imf_date(seconds: u64) -> Option<String> {
     Some(format!("{weekday}, {day:02} {month} {year} {hour:02}:{minute:02}:{second:02} GMT"))
 }
 
-/// Year, month from 0 and day of the month, from days since 1970 (Howard Hinnant's `civil_from_days`).
+/// The year, the month (from 0) and the day of the month of a day, which is counted from 1970-01-01 on (Howard Hinnant's
+/// `civil_from_days`).
 fn civil(days: u64) -> (u64, usize, u64) {
     let days = days + 719_468;
     let era = days / 146_097;
@@ -50,7 +52,24 @@ fn civil(days: u64) -> (u64, usize, u64) {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+
+    #[test]
+    fn a_date_is_renewed_each_second() {
+        let (date, second) = (Date::default(), Duration::from_secs(1));
+        let start = UNIX_EPOCH + Duration::from_secs(FIRST_VALID);
+        let at = |time: SystemTime| date.at(time).map(|date| date.to_string());
+        let first = at(start);
+        assert_eq!(first.as_deref(), Some("Wed, 01 Jan 2020 00:00:00 GMT"));
+        assert_eq!(at(start + second - Duration::from_nanos(1)), first);
+        assert_eq!(at(start + second).as_deref(), Some("Wed, 01 Jan 2020 00:00:01 GMT"));
+        // The clock was set, to a second that it had shown before and to one before there is a date.
+        assert_eq!(at(start), first);
+        assert_eq!((at(start - second), at(UNIX_EPOCH - second)), (None, None));
+        assert_eq!(at(start), first);
+    }
 
     #[test]
     fn dates_are_those_of_the_rfc_and_the_calendar() {

@@ -1,119 +1,112 @@
-//! [`Sweep`]: the deadlines of all connections in one table, and the one timer that wakes who is due.
+//! [`Deadlines`]: the deadlines of all connections in one table, kept by one timer.
 
-use core::future::{Future, poll_fn};
-use core::pin::Pin;
+use core::future::poll_fn;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
 
-use async_io::Timer;
 use slab::Slab;
 
 use super::clock::{Clock, Moment};
+use crate::wake;
 
-/// Deadlines are kept to this grain: what is due within it is woken together.
-const GRAIN: Duration = Duration::from_millis(20);
-
-/// The deadlines of all connections. A `Timer` for each would cost 188 bytes and about eight system calls per
-/// request; an entry here costs 24 bytes and a lock that nobody else wants.
-#[derive(Debug, Default)]
-pub(crate) struct Sweep {
-    clock: Clock,
+/// The deadlines of all connections. A `Timer` for each connection would take 188 bytes and about eight system calls per
+/// request; an entry here takes 24 bytes, and a lock that is mostly free.
+#[derive(Debug)]
+pub(crate) struct Deadlines {
+    /// What the deadlines are measured by.
+    pub(super) clock: Clock,
     table: Mutex<Table>,
 }
 
 #[derive(Debug)]
 struct Table {
-    entries: Slab<Entry>,
-    /// When the next sweep is.
+    entries: Slab<Deadline>,
+    /// When the table is looked through next.
     planned: Moment,
-    /// Who sweeps: to be woken when a deadline comes that is sooner.
-    sweepers: Vec<Waker>,
+    /// How often that moment was moved to a sooner one.
+    plans: u64,
+    /// The wakers of the tasks that look through the table: woken when that moment is moved.
+    keepers: Slab<Option<Waker>>,
 }
 
-impl Default for Table {
-    fn default() -> Table {
-        Table { entries: Slab::new(), planned: Moment::NEVER, sweepers: Vec::new() }
-    }
-}
-
+/// An entry of the table.
 #[derive(Debug)]
-struct Entry {
-    /// When the waker is to be woken; never, while it waits for nothing but a shutdown.
+struct Deadline {
+    /// When the task is to be woken; never, while it waits for nothing but a shutdown.
     due: Moment,
-    /// Who waits; taken when woken.
+    /// Wakes the task; taken when that is done.
     waker: Option<Waker>,
 }
 
-impl Sweep {
+impl Deadlines {
+    pub(super) fn new(clock: Clock) -> Deadlines {
+        let (entries, keepers) = (Slab::new(), Slab::new());
+        Deadlines { clock, table: Mutex::new(Table { entries, planned: Moment::NEVER, plans: 0, keepers }) }
+    }
+
     pub(crate) fn now(&self) -> Moment {
         self.clock.now()
     }
 
     /// Makes an entry; returns its key.
     pub(crate) fn enter(&self) -> usize {
-        self.lock().entries.insert(Entry { due: Moment::NEVER, waker: None })
+        self.lock().entries.insert(Deadline { due: Moment::NEVER, waker: None })
     }
 
     /// Removes an entry.
     pub(crate) fn leave(&self, key: usize) {
-        // The waker is dropped behind the lock: its task may hold a place here itself.
+        // The waker is dropped behind the lock: its task may own an entry itself.
         let _entry = self.lock().entries.try_remove(key);
     }
 
-    /// Wakes `waker` at `due`, or when everybody is woken. One wish per entry: a new one replaces the last.
+    /// Sets the deadline of an entry: `waker` is woken at `due`, or before by [`wake_all`](Deadlines::wake_all). It replaces
+    /// the entry's last deadline.
     pub(crate) fn arm(&self, key: usize, due: Moment, waker: &Waker) {
-        // Declared before the lock, so dropped behind it: its task may hold a place here itself.
+        // Declared before the lock, so dropped behind it: its task may own an entry itself.
         let _stale;
         let mut table = self.lock();
         let Some(entry) = table.entries.get_mut(key) else { return };
         entry.due = due;
+        // This spares a clone, no more: `will_wake` may say no of two wakers of one task.
         if !entry.waker.as_ref().is_some_and(|old| old.will_wake(waker)) {
             _stale = entry.waker.replace(waker.clone());
         }
-        if due.after(GRAIN) < table.planned {
-            table.planned = due;
-            let sweepers = core::mem::take(&mut table.sweepers);
+        if due.after(self.clock.grain()) < table.planned {
+            let keepers = table.plan_sooner(due);
             drop(table);
-            sweepers.into_iter().for_each(Waker::wake);
+            wake::all(keepers);
         }
     }
 
-    /// An entry that is given back when it is dropped.
-    pub(crate) fn place(&self) -> Place<'_> {
-        Place { sweep: self, key: self.enter() }
+    /// An entry that is removed when it is dropped.
+    pub(crate) fn entry(&self) -> Entry<'_> {
+        Entry { deadlines: self, key: self.enter() }
     }
 
-    /// Wakes everybody.
+    /// Wakes each task that has an entry.
     pub(crate) fn wake_all(&self) {
         let wakers: Vec<Waker> = self.lock().entries.iter_mut().filter_map(|(_, e)| e.waker.take()).collect();
-        wakers.into_iter().for_each(Waker::wake);
+        wake::all(wakers);
     }
 
-    /// Sweeps for ever.
+    /// Wakes each task at its deadline, for ever.
     pub(crate) async fn run(&self) {
-        let (mut timer, mut swept) = (Timer::never(), false);
+        let (keeper, mut alarm, mut seen) = (Keeper::new(self), self.clock.alarm(), None);
         poll_fn::<(), _>(|cx| {
-            // Woken for another's sake: the timer and the table are as they were.
-            while !(swept && self.is_swept_by(cx.waker())) || Pin::new(&mut timer).poll(cx).is_ready() {
-                match self.clock.instant(self.sweep(self.now(), cx.waker())) {
-                    Some(next) => timer.set_at(next.max(Instant::now() + GRAIN)),
-                    None => timer = Timer::never(),
-                }
-                swept = true;
+            // Mostly there is nothing to do, since the task was woken for something else that it runs.
+            while seen != Some(keeper.listen(cx)) || alarm.poll(cx).is_ready() {
+                let now = self.now();
+                let (plans, next) = self.wake_due(now);
+                alarm.set(next.max(now.after(self.clock.grain())));
+                seen = Some(plans);
             }
             Poll::Pending
         })
         .await;
     }
 
-    /// Whether this sweeper has swept, and no deadline came since that is sooner than it knows.
-    fn is_swept_by(&self, sweeper: &Waker) -> bool {
-        self.lock().sweepers.iter().any(|other| other.will_wake(sweeper))
-    }
-
-    /// Wakes who is due; returns when the next one is. The sweeper is woken if one comes that is sooner.
-    fn sweep(&self, now: Moment, sweeper: &Waker) -> Moment {
+    /// Wakes the tasks that are due at `now`, and plans the next look. Returns the number of the plan, and when that look is.
+    fn wake_due(&self, now: Moment) -> (u64, Moment) {
         let (mut due, mut next) = (Vec::new(), Moment::NEVER);
         let mut table = self.lock();
         for (_, entry) in &mut table.entries {
@@ -124,12 +117,10 @@ impl Sweep {
             next = next.min(entry.due);
         }
         table.planned = next;
-        if !table.sweepers.iter().any(|other| other.will_wake(sweeper)) {
-            table.sweepers.push(sweeper.clone());
-        }
+        let plans = table.plans;
         drop(table);
-        due.into_iter().for_each(Waker::wake);
-        next
+        wake::all(due);
+        (plans, next)
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {
@@ -137,22 +128,60 @@ impl Sweep {
     }
 }
 
-/// An entry in the sweep that is given back when it is dropped.
-pub(crate) struct Place<'s> {
-    sweep: &'s Sweep,
-    key: usize,
-}
-
-impl Place<'_> {
-    /// Wakes the task at `due`, or when everybody is woken.
-    pub(crate) fn arm(&self, cx: &mut Context<'_>, due: Moment) {
-        self.sweep.arm(self.key, due, cx.waker());
+impl Table {
+    /// Moves the next look to a sooner moment; returns the wakers of those that look.
+    fn plan_sooner(&mut self, due: Moment) -> Vec<Waker> {
+        self.planned = due;
+        self.plans = self.plans.wrapping_add(1);
+        self.keepers.iter_mut().filter_map(|(_, waker)| waker.take()).collect()
     }
 }
 
-impl Drop for Place<'_> {
+/// An entry of the table that is removed when it is dropped.
+pub(crate) struct Entry<'d> {
+    deadlines: &'d Deadlines,
+    key: usize,
+}
+
+impl Entry<'_> {
+    /// Sets the deadline: the task is woken at `due`, or before by [`Deadlines::wake_all`].
+    pub(crate) fn arm(&self, cx: &mut Context<'_>, due: Moment) {
+        self.deadlines.arm(self.key, due, cx.waker());
+    }
+}
+
+impl Drop for Entry<'_> {
     fn drop(&mut self) {
-        self.sweep.leave(self.key);
+        self.deadlines.leave(self.key);
+    }
+}
+
+/// A future that looks through the table, as [`Server::tick`](super::Server::tick) does. Mostly there is one, but there may
+/// be several, and one may move from task to task.
+struct Keeper<'d> {
+    deadlines: &'d Deadlines,
+    key: usize,
+}
+
+impl Keeper<'_> {
+    fn new(deadlines: &Deadlines) -> Keeper<'_> {
+        Keeper { deadlines, key: deadlines.lock().keepers.insert(None) }
+    }
+
+    /// Has the task woken when the next look is moved to a sooner moment; returns the number of the plan as it is now.
+    fn listen(&self, cx: &mut Context<'_>) -> u64 {
+        // Declared before the lock, so dropped behind it.
+        let _stale;
+        let mut table = self.deadlines.lock();
+        let waker = table.keepers.get_mut(self.key);
+        _stale = waker.and_then(|waker| waker.replace(cx.waker().clone()));
+        table.plans
+    }
+}
+
+impl Drop for Keeper<'_> {
+    fn drop(&mut self) {
+        let _waker = self.deadlines.lock().keepers.try_remove(self.key);
     }
 }
 
@@ -164,7 +193,7 @@ mod tests {
     #[allow(dead_code, reason = "only its size is wanted")]
     enum Slot {
         Vacant(usize),
-        Occupied(Entry),
+        Occupied(Deadline),
     }
 
     #[test]

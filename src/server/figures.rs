@@ -4,18 +4,18 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use super::Server;
 
-/// What all connections count together.
+/// What a server counts over all its connections.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
-    /// Connections that are served.
+    /// Connections that are served now.
     pub(crate) connections: AtomicUsize,
-    /// Connections that are being told that there is no room.
+    /// Connections that are being answered 503 now, for want of room.
     pub(crate) refusals: AtomicUsize,
-    /// Connections whose answer may be held.
+    /// Connections (of those that are served) whose request is held now.
     pub(crate) held: AtomicUsize,
-    /// Bytes received and not yet used.
+    /// Bytes that were received and are not used yet, beyond what each connection has for itself.
     pub(crate) buffered: AtomicUsize,
-    /// Connections since the start.
+    /// Connections since the start, refused ones included.
     pub(crate) accepted: AtomicU64,
     /// Connections refused since the start.
     pub(crate) refused: AtomicU64,
@@ -35,11 +35,12 @@ pub(crate) struct Counts {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Connections that are served now; bounded by [`Limits::connections`].
+    /// Connections that are served now; at most [`Limits::connections`](crate::Limits::connections).
     pub connections: usize,
-    /// Connections (of those) whose answer is held or streamed; bounded by [`Limits::held`].
+    /// Connections (of those) whose answer is held or streamed now; at most [`Limits::held`](crate::Limits::held).
     pub held: usize,
-    /// Bytes received and not yet used; bounded by [`Limits::buffered`].
+    /// Bytes that were received and are not used yet, beside 1 KiB that each connection has for itself; at most
+    /// [`Limits::buffered`](crate::Limits::buffered).
     pub buffered: usize,
     /// Connections since the start, refused ones included.
     pub accepted: u64,

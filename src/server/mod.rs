@@ -1,11 +1,13 @@
-//! [`Server`]: what all connections share. Limits, deadlines, counts, the date, shutdown.
+//! [`Server`]: what all connections share: limits, deadlines, counters, the date, the shutdown.
 
 mod addresses;
+mod alarm;
 pub(crate) mod clock;
 mod date;
 pub(crate) mod deadlines;
 mod figures;
 mod lease;
+mod manual_clock;
 pub(crate) mod permit;
 pub(crate) mod seat;
 mod shutdown;
@@ -13,22 +15,28 @@ mod shutdown;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU8;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use self::addresses::{Addresses, Network};
+use self::clock::Clock;
 use self::date::Date;
-use self::deadlines::Sweep;
+use self::deadlines::Deadlines;
 use self::figures::Counts;
 pub use self::figures::Stats;
+pub use self::manual_clock::ManualClock;
 use self::seat::Seat;
 pub(crate) use self::shutdown::Stage;
 use crate::limits::Limits;
 
-/// What all connections of one server share; a clone is another handle to the same.
+/// The longest time that a client is told to wait, 584 million years: in milliseconds, as `retry:` has it, the largest number
+/// of 64 bits. In seconds it can still be rounded up.
+const LONGEST_RETRY: Duration = Duration::from_millis(u64::MAX);
+
+/// What all connections of a server share. A clone is another handle to the same server.
 ///
 /// # Examples
 ///
-/// An accept loop of one's own; [`serve`](Server::serve) is the short way.
+/// [`serve`](Server::serve) has an accept loop; this is what one of your own is made of:
 ///
 /// ```
 /// use tidings::{Conn, Exchange, Limits, Response, Server};
@@ -77,12 +85,12 @@ pub struct Server {
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) limits: Limits,
-    pub(crate) sweep: Sweep,
+    pub(crate) deadlines: Deadlines,
     pub(crate) counts: Counts,
-    /// A [`Stage`] as a number.
+    /// The [`Stage`] as a number; it only grows.
     stage: AtomicU8,
     date: Date,
-    /// Counted while `per_ip` is set.
+    /// Connections by network; empty unless [`Limits::per_ip`] is set.
     addresses: Addresses,
 }
 
@@ -99,9 +107,24 @@ impl Server {
     /// assert_eq!(server.limits().body, 1024);
     /// ```
     pub fn new(limits: Limits) -> Server {
+        Server::on(Clock::default(), limits)
+    }
+
+    /// A server whose time is in the hands of a test: nothing is due, no heartbeat is sent and no `Date` changes before the
+    /// clock is advanced.
+    ///
+    /// # Examples
+    ///
+    /// See [`ManualClock`].
+    #[doc(hidden)]
+    pub fn with_clock(limits: Limits, clock: &ManualClock) -> Server {
+        Server::on(Clock::Manual(clock.clone()), limits)
+    }
+
+    fn on(clock: Clock, limits: Limits) -> Server {
         let shared = Shared {
             limits,
-            sweep: Sweep::default(),
+            deadlines: Deadlines::new(clock),
             counts: Counts::default(),
             stage: AtomicU8::new(Stage::Running as u8),
             date: Date::default(),
@@ -124,12 +147,12 @@ impl Server {
         &self.shared.limits
     }
 
-    /// Keeps the deadlines of all connections, for ever. [`serve`](Server::serve) runs it; an accept loop of
-    /// one's own must, once per server, or no deadline and no heartbeat ever comes.
+    /// Keeps the deadlines of all connections, for ever. [`serve`](Server::serve) runs it. An accept loop of your own must
+    /// run it too, once per server: without it no deadline and no heartbeat ever comes.
     ///
     /// # Cancel safety
     ///
-    /// Dropping it stops the deadlines until it is called again.
+    /// If it is dropped, no deadline is kept until it is called again.
     ///
     /// # Examples
     ///
@@ -142,15 +165,15 @@ impl Server {
     /// # });
     /// ```
     pub async fn tick(&self) {
-        self.shared.sweep.run().await;
+        self.shared.deadlines.run().await;
     }
 
-    /// A place for one more connection, or one to tell it that there is none.
+    /// Counts one more connection; the seat says whether it is served or refused.
     pub(crate) fn seat(&self, peer: Option<IpAddr>) -> Seat {
         Seat::take(self.clone(), peer.map(Network::of))
     }
 
-    /// Counts one more connection from a network; false if there are enough.
+    /// Counts one more connection from a network; false, and nothing counted, if that has as many as it may.
     fn admit(&self, network: Network) -> bool {
         self.shared.limits.per_ip.is_none_or(|most| self.shared.addresses.admit(network, most))
     }
@@ -162,12 +185,30 @@ impl Server {
         }
     }
 
-    /// The value of `Date`; `None` without a valid clock.
+    /// The value of the `Date` field; `None` without a valid clock.
     pub(crate) fn date(&self) -> Option<Arc<str>> {
-        self.shared.date.now()
+        self.shared.date.at(self.shared.deadlines.clock.wall())
     }
 
-    /// A time between the shortest and the longest retry, another one at each call.
+    /// The time by which this server keeps its deadlines. A handler that has deadlines too reads the time here, so that a
+    /// test can have both on one clock.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use tidings::{Limits, Server};
+    /// # let server = Server::new(Limits::DEFAULT);
+    /// let end = server.now() + Duration::from_secs(3600);
+    /// let left = end.saturating_duration_since(server.now());
+    /// # assert!(left <= Duration::from_secs(3600));
+    /// ```
+    pub fn now(&self) -> Instant {
+        self.shared.deadlines.clock.instant()
+    }
+
+    /// A random time between the shortest and the longest [`retry`](Limits::retry), another one at each call. If the longest is
+    /// below the shortest, it is the shortest.
     ///
     /// # Examples
     ///
@@ -175,13 +216,13 @@ impl Server {
     /// # use tidings::{Limits, Response, Server};
     /// # let server = Server::new(Limits::DEFAULT);
     /// let retry = server.draw_retry();
-    /// let answer = Response::new(503).header("Retry-After", retry.as_secs().to_string());
+    /// let answer = Response::new(503).header("Retry-After", (retry.as_secs() + 1).to_string());
     /// # let (least, most) = server.limits().retry;
     /// # assert!(least <= retry && retry <= most);
     /// ```
     pub fn draw_retry(&self) -> Duration {
         let (least, most) = self.shared.limits.retry;
-        least + part(most.saturating_sub(least))
+        (least + part(most.saturating_sub(least))).min(LONGEST_RETRY)
     }
 }
 

@@ -24,14 +24,14 @@ pub(crate) struct Seat {
 impl Seat {
     pub(crate) fn take(server: Server, network: Option<Network>) -> Seat {
         let counted = network.is_some();
-        let key = server.shared.sweep.enter() as u32;
+        let key = server.shared.deadlines.enter() as u32;
         let network = network.filter(|network| server.admit(*network));
         let permit = Permit::take(&server, network.is_some() || !counted);
         Seat { permit, network, lease: Lease::default(), key, server }
     }
 
     pub(crate) fn now(&self) -> Moment {
-        self.server.shared.sweep.now()
+        self.server.shared.deadlines.now()
     }
 
     /// The moment that is `within` from now.
@@ -44,7 +44,7 @@ impl Seat {
         if self.now() >= by {
             return Poll::Ready(());
         }
-        self.server.shared.sweep.arm(self.key as usize, by, cx.waker());
+        self.server.shared.deadlines.arm(self.key as usize, by, cx.waker());
         // Look after arming: a shutdown between the two would wake nobody.
         if self.server.stage() == Stage::Cut { Poll::Ready(()) } else { Poll::Pending }
     }
@@ -87,7 +87,7 @@ impl Seat {
 impl Drop for Seat {
     fn drop(&mut self) {
         self.lease.settle(&self.server, 0);
-        self.server.shared.sweep.leave(self.key as usize);
+        self.server.shared.deadlines.leave(self.key as usize);
         if let Some(network) = self.network {
             self.server.dismiss(network);
         }

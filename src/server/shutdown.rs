@@ -1,35 +1,37 @@
-//! How a server ends: [`Server::shutdown`], and how far it has come.
+//! [`Server::shutdown`], and the [`Stage`] that it has reached.
 
 use core::future::poll_fn;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Duration;
 
-use async_io::Timer;
 use futures_lite::future;
 
 use super::Server;
 use super::clock::Moment;
 
-/// How far a shutdown has come.
+/// The stage of a server's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Stage {
-    /// Not begun.
+    /// No shutdown has begun.
     Running,
-    /// What is begun is finished, nothing new begins.
+    /// Requests that have begun are answered, and no new one is taken.
     Draining,
-    /// Every connection ends at once.
+    /// Each connection ends at once, whatever it is doing.
     Cut,
 }
 
 impl Server {
-    /// Ends the server: no further request is taken, idle connections close, what is being answered is finished,
-    /// and each stream gets its last word (an SSE comment, close 1001, an answer with `Tidings-Reason`). What is
-    /// still open after `within` is cut off. Returns when no connection is left, or they were cut.
+    /// Shuts the server down gracefully. It takes no further request: connections that are idle are closed at once, the
+    /// others behind the answer that they are giving. A client whose request is held is told why it ends: an event stream
+    /// by a comment, a WebSocket by close 1001, a long poll by `Tidings-Reason`. Connections that are still open after
+    /// `within` are cut off.
+    ///
+    /// It returns when no connection is left, or when the last ones have been cut off.
     ///
     /// # Cancel safety
     ///
-    /// The shutdown goes on if it is dropped, but nothing is cut off then.
+    /// If it is dropped, the server still shuts down, but no connection is cut off.
     ///
     /// # Examples
     ///
@@ -41,25 +43,26 @@ impl Server {
     /// # });
     /// ```
     pub async fn shutdown(&self, within: Duration) {
+        // Its own alarm needs neither `tick` nor a connection that runs.
+        let clock = &self.shared.deadlines.clock;
+        let mut alarm = clock.alarm();
+        alarm.set(clock.now().after(within));
         self.enter_stage(Stage::Draining);
-        let patience = async {
-            Timer::after(within).await;
-        };
-        future::or(self.emptied(Stage::Cut), patience).await;
+        future::or(self.emptied(Stage::Cut), poll_fn(|cx| alarm.poll(cx))).await;
         self.enter_stage(Stage::Cut);
     }
 
     fn enter_stage(&self, stage: Stage) {
         self.shared.stage.fetch_max(stage as u8, Ordering::SeqCst);
-        self.shared.sweep.wake_all();
+        self.shared.deadlines.wake_all();
     }
 
-    /// Waits until no connection is left, or the shutdown has come so far.
+    /// Waits until no connection is left, or until the shutdown has reached a stage.
     pub(crate) async fn emptied(&self, stage: Stage) {
-        let place = self.shared.sweep.place();
+        let entry = self.shared.deadlines.entry();
         poll_fn(|cx| {
-            place.arm(cx, Moment::NEVER);
-            // Look behind that: what comes between the two would wake nobody.
+            entry.arm(cx, Moment::NEVER);
+            // Look after arming: what happens between the two would wake nobody.
             if self.is_empty() || self.stage() >= stage { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
@@ -70,10 +73,10 @@ impl Server {
         counts.connections.load(Ordering::SeqCst) + counts.refusals.load(Ordering::SeqCst) == 0
     }
 
-    /// Tells who waits for it that the last connection may be gone.
+    /// Called when a connection has ended: wakes those that wait for the last one.
     pub(crate) fn left(&self) {
         if self.stage() > Stage::Running && self.is_empty() {
-            self.shared.sweep.wake_all();
+            self.shared.deadlines.wake_all();
         }
     }
 

@@ -70,7 +70,7 @@ async fn open<'c>(mut ex: Exchange<'c>, hub: &Hub, topics: &[&str]) -> Result<Op
     let envelope = ex.head().query("envelope").as_deref() == Some("1");
     let (head_only, held) = (ex.method() == "HEAD", ex.hold());
     let age = ex.server().limits().stream_age;
-    let end = age.and_then(|age| Instant::now().checked_add(age - age / 1000 * fastrand::u32(..200)));
+    let end = age.and_then(|age| ex.server().now().checked_add(age - age / 1000 * fastrand::u32(..200)));
     let (told, stream) = (news.cursor(), ex.stream(head()).await?);
     if head_only {
         stream.finish().await?;
@@ -124,7 +124,7 @@ impl Feed<'_> {
     /// Writes what was pushed, and waits for what is to be told next.
     fn wait(&mut self) -> impl Future<Output = Result<Wait<Option<Batch>>>> {
         let heartbeat = self.stream.server().limits().ping;
-        let left = self.end.map(|end| end.saturating_duration_since(Instant::now()));
+        let left = self.end.map(|end| end.saturating_duration_since(self.stream.server().now()));
         self.stream.wait(self.news.next(), left.unwrap_or(heartbeat).min(heartbeat))
     }
 
@@ -144,7 +144,7 @@ impl Feed<'_> {
 
     /// Whether the stream has lived long enough.
     fn is_old(&self) -> bool {
-        self.end.is_some_and(|end| Instant::now() >= end)
+        self.end.is_some_and(|end| self.stream.server().now() >= end)
     }
 
     /// Tells all up to `last`, and that it can't be held. No more: for who reads slowly there would always be more.

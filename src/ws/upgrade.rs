@@ -67,6 +67,8 @@ impl<'c> Exchange<'c> {
         let (accept, date) = (&upgrade.accept, conn.seat.server.date());
         let early = conn.http.upgrade(accept, protocol, date.as_deref(), &request.headers, conn.out.bytes());
         drop(request);
+        // It is held already, but from now on heartbeats are written.
+        conn.hold();
         conn.flush().await?;
         let heart = Heart::Ping(conn.seat.deadline(conn.limits().heartbeat()));
         let engine = Engine::new(conn, early).await;

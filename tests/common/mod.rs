@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use smol::LocalExecutor;
 use smol::future::FutureExt as _;
-use tidings::{Conn, Exchange, Hub, Io, Limits, Response, Server, transport};
+use tidings::{Conn, Exchange, Hub, Io, Limits, ManualClock, Response, Server, transport};
 
 use pipe::End;
 
@@ -24,7 +24,20 @@ pub struct World {
 impl World {
     /// Runs a test in a world with these limits; fails it if it hangs.
     pub fn run<F: Future<Output = ()>>(limits: Limits, test: impl FnOnce(World) -> F) {
-        let (server, hub) = (Server::new(limits.clone()), Hub::new(&limits));
+        World::run_on(Server::new(limits), test);
+    }
+
+    /// Runs a test in a world whose clock it advances itself.
+    pub fn run_by<F: Future<Output = ()>>(
+        clock: &ManualClock,
+        limits: Limits,
+        test: impl FnOnce(World) -> F,
+    ) {
+        World::run_on(Server::with_clock(limits, clock), test);
+    }
+
+    fn run_on<F: Future<Output = ()>>(server: Server, test: impl FnOnce(World) -> F) {
+        let hub = Hub::new(server.limits());
         let world = World { server: server.clone(), hub, executor: Rc::new(LocalExecutor::new()) };
         let executor = world.executor.clone();
         executor.spawn(async move { server.tick().await }).detach();
