@@ -165,21 +165,36 @@ impl Server {
         self.shared.date.now()
     }
 
-    /// A time between the shortest and the longest retry, another one at each call.
+    /// A time between the shortest and the longest [`Limits::retry`], another one at each call.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use tidings::{Limits, Server};
+    /// # let server = Server::new(Limits::DEFAULT);
+    /// let retry = server.draw_retry();
+    /// let (least, most) = server.limits().retry;
+    /// assert!(least <= retry && retry <= most);
+    /// ```
+    pub fn draw_retry(&self) -> Duration {
+        let (least, most) = self.shared.limits.retry;
+        least + part(most.saturating_sub(least))
+    }
+
+    /// A value for the field `Retry-After` (RFC 9110, 10.2.3): a time of [`draw_retry`](Server::draw_retry) in whole
+    /// seconds, rounded up.
     ///
     /// # Examples
     ///
     /// ```
     /// # use tidings::{Limits, Response, Server};
     /// # let server = Server::new(Limits::DEFAULT);
-    /// let retry = server.draw_retry();
-    /// let answer = Response::new(503).header("Retry-After", retry.as_secs().to_string());
-    /// # let (least, most) = server.limits().retry;
-    /// # assert!(least <= retry && retry <= most);
+    /// let later = Response::new(503).header("Retry-After", server.retry_after());
+    /// # assert!((2..=5).contains(&server.retry_after().parse().unwrap()));
     /// ```
-    pub fn draw_retry(&self) -> Duration {
-        let (least, most) = self.shared.limits.retry;
-        least + part(most.saturating_sub(least))
+    pub fn retry_after(&self) -> String {
+        // Without floats: to write one takes 20 KiB of code.
+        self.draw_retry().saturating_add(Duration::from_nanos(999_999_999)).as_secs().to_string()
     }
 }
 

@@ -47,8 +47,8 @@ async fn begin<'c, 'h>(mut ex: Exchange<'c>, hub: &'h Hub, topics: &[&str]) -> R
         ex.forget_head();
         return Ok(Some(Held { ex, hub, news, conditional }));
     } else {
-        let retry = ex.server().draw_retry();
-        ex.reply(full(retry)).await?;
+        let retry_after = ex.server().retry_after();
+        ex.reply(full(retry_after)).await?;
     }
     Ok(None)
 }

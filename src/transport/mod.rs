@@ -125,11 +125,10 @@ fn chosen<'a>(head: &Head, allowed: &[&'a str]) -> Result<Vec<&'a str>> {
 }
 
 /// The answer when no request can be held: come back later.
-fn full(retry: core::time::Duration) -> Response {
-    let seconds = retry.as_secs() + u64::from(retry.subsec_nanos() > 0);
+fn full(retry_after: String) -> Response {
     Response::text("too many requests are held, try later\n")
         .with_status(503)
-        .header("Retry-After", seconds.to_string())
+        .header("Retry-After", retry_after)
         .header("Cache-Control", "no-store")
         .header("Tidings-Reason", "full")
 }

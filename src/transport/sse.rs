@@ -1,6 +1,6 @@
 //! Server-Sent Events: a stream that an EventSource reads (WHATWG HTML, 9.2).
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{gap_json, message_json, stream_cursor};
 use crate::{
@@ -110,7 +110,9 @@ struct Feed<'c> {
 impl Feed<'_> {
     /// Puts down the first bytes: when to come back, and from where.
     fn begin(&mut self, batch: Option<Batch>) -> Result<()> {
-        let retry = self.stream.server().draw_retry().as_millis() as u64;
+        // Rounded up: 0 would be at once.
+        let retry = self.stream.server().draw_retry().saturating_add(Duration::from_nanos(999_999));
+        let retry = u64::try_from(retry.as_millis()).unwrap_or(u64::MAX);
         let first = Event::new().retry(retry);
         self.told = batch.as_ref().map_or(self.news.cursor(), |batch| batch.from);
         match batch.as_ref().is_some_and(|batch| batch.gap) {
