@@ -1,7 +1,8 @@
 //! Long poll: what is new, or the next thing that is.
 
+use super::cursor::poll_cursor;
+use super::full;
 use super::poll::{answer, nothing};
-use super::{full, poll_cursor};
 use crate::{Batch, Exchange, Hub, Result, Subscription, Wait};
 
 /// Answers like [`poll`](super::poll), but waits up to [`Limits::poll_wait`](crate::Limits::poll_wait) while

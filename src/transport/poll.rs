@@ -3,7 +3,8 @@
 use core::fmt::Write;
 use std::sync::Arc;
 
-use super::{message_json, poll_cursor};
+use super::cursor::poll_cursor;
+use super::json::message_json;
 use crate::{Batch, Exchange, Frame, Hub, Id, Published, Response, Result, Subscription};
 
 /// Answers at once with what is kept behind the request's cursor, as

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::{gap_json, message_json, stream_cursor};
+use super::cursor::stream_cursor;
+use super::json::{gap_json, message_json};
 use crate::{
     Batch, BodyWriter, Error, Event, Exchange, Frame, Hub, Id, Published, Response, Result, Subscription,
     Wait,

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{after, gap_json, message_json};
+use super::cursor::after;
+use super::json::{gap_json, message_json};
 use crate::{Batch, Exchange, Frame, Hub, Id, Published, Result, Subscription, Wait, WebSocket};
 
 /// Sends what is published, each message as a text frame `{"id","topic","data"}`. The first frame is
