@@ -385,3 +385,91 @@ fn only_envelope_1_wraps_the_data_of_an_event_stream() {
         }
     });
 }
+
+/// The lines of a head but `Date`, which has another value each second.
+fn lines(head: &str) -> Vec<&str> {
+    head.lines().filter(|line| !line.starts_with("Date: ")).collect()
+}
+
+#[test]
+fn head_is_answered_at_once_by_the_head_of_get() {
+    let mut limits = patient();
+    limits.retry = (Duration::from_secs(3), Duration::from_secs(3));
+    World::run(limits, async |world| {
+        let [.., c] = publish_three(&world);
+        let events = "Accept: text/event-stream\r\n";
+        for (target, fields, status) in [
+            ("/poll", "", 200),
+            (&*format!("/poll?after={c}"), "", 200),
+            ("/poll", "If-None-Match: *\r\n", 304),
+            ("/poll?after=x", "", 400),
+            ("/wait?after=earliest", "", 200),
+            ("/wait?after=x", "", 400),
+            ("/events", "", 200),
+            ("/any", events, 200),
+            ("/any?wait=1&after=earliest", "", 200),
+            ("/any?topic=x", "", 404),
+            ("/ws", "", 426),
+            // GET would be upgraded.
+            ("/ws", UPGRADE, 400),
+        ] {
+            let ask = async |method| {
+                let mut client = Client::new(world.connect());
+                client.send(format!("{method} {target} HTTP/1.1\r\nHost: h\r\n{fields}\r\n")).await;
+                (client.until("\r\n\r\n").await, client)
+            };
+            let (head, mut client) = ask("HEAD").await;
+            assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{target}: {head}");
+            if fields != UPGRADE {
+                assert_eq!(lines(&head), lines(&ask("GET").await.0), "{target}");
+            }
+            // No body, and the connection goes on unless it was an error.
+            if status < 400 {
+                assert_eq!(client.get("/", "").await.body, "hello", "{target}");
+            } else {
+                assert_eq!(client.rest().await, "", "{target}");
+            }
+            world.held(0).await;
+        }
+    });
+}
+
+#[test]
+fn head_of_a_long_poll_does_not_wait_and_takes_no_place() {
+    let mut limits = patient();
+    limits.held = 0;
+    World::run(limits, async |world| {
+        let [.., c] = publish_three(&world);
+        let body = format!("{{\"messages\":[],\"next\":\"{c}\",\"gap\":false}}");
+        for (target, fields, status) in [
+            ("/wait", "", 200),
+            (&*format!("/wait?after={c}"), "", 200),
+            ("/any?wait=1", "", 200),
+            ("/wait", "If-None-Match: *\r\n", 304),
+        ] {
+            let mut client = Client::new(world.connect());
+            client.send(format!("HEAD {target} HTTP/1.1\r\nHost: h\r\n{fields}\r\n")).await;
+            let head = client.until("\r\n\r\n").await;
+            let mut expected = vec![format!("ETag: \"{c}\""), "Cache-Control: no-store".to_owned()];
+            match status {
+                304 => expected.push("HTTP/1.1 304 Not Modified".to_owned()),
+                _ => expected.extend([
+                    "HTTP/1.1 200 OK".to_owned(),
+                    "Content-Type: application/json".to_owned(),
+                    format!("Content-Length: {}", body.len()),
+                ]),
+            }
+            let mut got = lines(&head);
+            got.retain(|line| !line.is_empty());
+            got.sort_unstable();
+            expected.sort_unstable();
+            assert_eq!(got, expected, "{target}");
+            assert_eq!(client.get("/", "").await.body, "hello");
+        }
+        // An event stream begins for HEAD as for GET, and needs no place either.
+        let mut client = Client::new(world.connect());
+        client.send("HEAD /events HTTP/1.1\r\nHost: h\r\n\r\n").await;
+        assert!(client.until("\r\n\r\n").await.contains("text/event-stream"));
+        assert_eq!(client.get("/", "").await.body, "hello");
+    });
+}

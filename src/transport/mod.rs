@@ -1,14 +1,38 @@
 //! The four transports, each an ordinary function over the public API: copy one to change it.
 //!
-//! | | cursor | nothing new | gap |
-//! | --- | --- | --- | --- |
-//! | [`poll`] | `?after=ID`, else `If-None-Match: "ID"` | 304 or no messages, at once | `"gap":true` |
-//! | [`long_poll`] | the same | the same, after [`Limits::poll_wait`](crate::Limits::poll_wait) | `"gap":true`, at once |
-//! | [`sse`] | `Last-Event-ID`, else `?last_event_id=`, `?lastEventId=`, `?after=` | a heartbeat | `event: gap` |
-//! | `websocket` | `?after=ID` | a ping | a frame with `"gap":true` |
+//! # Cursors
 //!
-//! An id that one of them gave is a cursor for all of them. No cursor means from now on (short poll: all that is
-//! kept), `earliest` means all that is kept.
+//! An id that one of them gave is a cursor for all of them: the client goes on behind it. `earliest` is the cursor before
+//! all that is kept. Without a cursor a client reads from now on; only a short poll then gets all that is kept.
+//!
+//! | | the cursor of a request | a cursor that is no id | nothing is new | a gap |
+//! | --- | --- | --- | --- | --- |
+//! | [`poll`] | `?after=ID`, else `If-None-Match: "ID"` | 400 in `?after=`, a gap in `If-None-Match` | 304 or 200 with no messages, at once | `"gap":true` |
+//! | [`long_poll`] | the same | the same | the same, after [`Limits::poll_wait`](crate::Limits::poll_wait) | `"gap":true`, at once |
+//! | [`sse`] | `Last-Event-ID: ID`, else `?last_event_id=ID`, `?lastEventId=ID`, `?after=ID` | a gap | a heartbeat | `event: gap` |
+//! | `websocket` | `?after=ID` | 400 | a ping | a frame with `"gap":true` |
+//!
+//! An empty cursor is none, and the next place is looked at.
+//!
+//! # Endings
+//!
+//! What each ending looks like on the wire. `Retry-After` is a time of [`Limits::retry`](crate::Limits::retry) in whole
+//! seconds, rounded up; each answer draws its own.
+//!
+//! | | [`poll`] | [`long_poll`] | [`sse`] | `websocket` |
+//! | --- | --- | --- | --- | --- |
+//! | messages are there | 200 with them | 200 with them | goes on | goes on |
+//! | nothing came in time | – | 200 or 304, `Tidings-Reason: timeout` | goes on | goes on |
+//! | the client has ended its half | 200 or 304, the connection closes | 200 or 304, `Tidings-Reason: left`, `Retry-After`; the connection closes | comment `left`, last chunk; the connection closes | close 1002 (none with the feature `tungstenite`) |
+//! | the server shuts down | 200 or 304, `Connection: close` | 200 or 304, `Tidings-Reason: shutdown`, `Retry-After`, `Connection: close` | comment `shutdown`, last chunk; the connection closes | close 1001 `shutdown` |
+//! | the hub is closed, nothing is new | 200 or 304, `Tidings-Reason: closed` | 503, `Tidings-Reason: closed`, `Retry-After` | comment `closed`, last chunk; 204 at the next request | close 1000 `closed` |
+//! | no place to be held is free | 200 or 304 | 503, `Tidings-Reason: full`, `Retry-After` | what is kept, comment `full`, last chunk | 503, `Retry-After`, `Connection: close` |
+//! | [`Limits::stream_age`](crate::Limits::stream_age) has passed | – | – | comment `age`, last chunk | – |
+//! | the client sent a message | – | – | – | close 1008 `this is a feed: nothing is to be sent` |
+//! | HEAD | the head of GET | the head of GET, at once | the head of GET | 400 or 426 |
+//!
+//! An answer that is chunked for HTTP/1.1 ends with its last chunk; for HTTP/1.0 it ends with the connection. A client that
+//! does not read within [`Limits::write_time`](crate::Limits::write_time), or whose connection broke, is told nothing.
 
 mod accept;
 mod any;
@@ -27,14 +51,3 @@ pub use self::poll::poll;
 pub use self::sse::sse;
 #[cfg(feature = "ws")]
 pub use self::ws::websocket;
-
-use crate::Response;
-
-/// The answer when no request can be held: come back later.
-fn full(retry_after: String) -> Response {
-    Response::text("too many requests are held, try later\n")
-        .with_status(503)
-        .header("Retry-After", retry_after)
-        .header("Cache-Control", "no-store")
-        .header("Tidings-Reason", "full")
-}
