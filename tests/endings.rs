@@ -326,6 +326,38 @@ fn a_long_poll_that_can_not_be_held_is_told_to_come_back_later() {
 }
 
 #[test]
+fn that_the_hub_is_closed_comes_before_all_other_reasons() {
+    let mut limits = limits();
+    limits.held = 0;
+    World::run(limits, async |world| {
+        world.hub.close();
+        let mut client = ask(&world, "/wait", "").await;
+        expect_refusal(&mut client, CLOSED, &["Tidings-Reason: closed"]).await;
+        client.send("HEAD /wait HTTP/1.1\r\nHost: h\r\n\r\n").await;
+        let head = client.until("\r\n\r\n").await;
+        assert!(
+            head.starts_with("HTTP/1.1 503 ") && head.contains("\r\nTidings-Reason: closed\r\n"),
+            "{head}"
+        );
+        expect_next(&mut client).await;
+    });
+}
+
+#[test]
+fn what_is_held_keeps_no_head() {
+    for (target, fields) in [("/wait", ""), ("/events", ""), ("/ws", UPGRADE)] {
+        World::run(limits(), async |world| {
+            let long = format!("{fields}X: {}\r\n", "x".repeat(5000));
+            let _client = ask(&world, target, &long).await;
+            world.held(1).await;
+            while world.server.stats().buffered > 0 {
+                yield_now().await;
+            }
+        });
+    }
+}
+
+#[test]
 fn retry_after_is_in_whole_seconds_rounded_up_by_whoever_writes_it() {
     for (retry, seconds) in [
         (Duration::ZERO, "0"),
@@ -610,6 +642,55 @@ fn a_feed_says_why_it_ends() {
         let mut client = ask(&world, "/ws", UPGRADE).await;
         expect_refusal(&mut client, "a limit is reached, try later\n", &["Connection: close"]).await;
         expect_end(&mut client).await;
+    });
+}
+
+#[test]
+fn what_is_no_upgrade_is_told_how_to_be_one() {
+    World::run(limits(), async |world| {
+        for (version, status, sentence) in [
+            ("", "426 Upgrade Required", "this resource speaks WebSocket only\n"),
+            (
+                &*UPGRADE.replace("13", "12"),
+                "426 Upgrade Required",
+                "only WebSocket version 13 is spoken here\n",
+            ),
+        ] {
+            let mut client = ask(&world, "/ws", version).await;
+            let length = format!("Content-Length: {}", sentence.len());
+            let fields = [
+                "Content-Type: text/plain; charset=utf-8",
+                "Cache-Control: no-store",
+                "Sec-WebSocket-Version: 13",
+                "Upgrade: websocket",
+                "Connection: Upgrade, close",
+                &*length,
+            ];
+            expect_head(&mut client, status, &fields).await;
+            assert_eq!(client.rest().await, sentence);
+        }
+    });
+}
+
+#[test]
+fn what_can_not_be_read_is_told_in_a_sentence() {
+    World::run(limits(), async |world| {
+        for (target, status, sentence) in [
+            ("/poll?after=x", "400 Bad Request", "the cursor is not an id\n"),
+            ("/wait?after=x", "400 Bad Request", "the cursor is not an id\n"),
+            ("/any?topic=x", "404 Not Found", "there is no such topic here\n"),
+        ] {
+            let mut client = ask(&world, target, "").await;
+            let length = format!("Content-Length: {}", sentence.len());
+            let fields = [
+                "Content-Type: text/plain; charset=utf-8",
+                "Cache-Control: no-store",
+                "Connection: close",
+                &*length,
+            ];
+            expect_head(&mut client, status, &fields).await;
+            assert_eq!(client.rest().await, sentence);
+        }
     });
 }
 

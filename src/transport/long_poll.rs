@@ -53,7 +53,7 @@ pub fn long_poll(ex: Exchange<'_>, hub: &Hub, topics: &[&str]) -> impl Future<Ou
 async fn begin<'c, 'h>(mut ex: Exchange<'c>, hub: &'h Hub, topics: &[&str]) -> Result<Option<Held<'c, 'h>>> {
     let (after, conditional) = poll_cursor(ex.head(), hub)?;
     let mut news = hub.subscribe(topics, after)?;
-    // Look before the messages: what is published between the two must not be missed.
+    // Asked before the messages are read: one that is published in between must not be missed.
     let closed = hub.is_closed();
     if let Some(batch) = news.try_next() {
         answer(ex, hub, news, batch).await?;

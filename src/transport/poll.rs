@@ -38,7 +38,7 @@ use crate::{Batch, Exchange, Frame, Hub, Id, Published, Response, Result, Subscr
 pub async fn poll(ex: Exchange<'_>, hub: &Hub, topics: &[&str]) -> Result<()> {
     let (after, conditional) = poll_cursor(ex.head(), hub)?;
     let mut news = hub.subscribe(topics, after.or(Some(Id::EARLIEST)))?;
-    // Look before the messages: what is published between the two must not be missed.
+    // Asked before the messages are read: one that is published in between must not be missed.
     let closed = hub.is_closed();
     match news.try_next() {
         Some(batch) => Box::pin(answer(ex, hub, news, batch)).await,

@@ -64,7 +64,7 @@ pub fn sse(ex: Exchange<'_>, hub: &Hub, topics: &[&str]) -> impl Future<Output =
 /// Begins the stream; `None` if the answer is complete already.
 async fn open<'c>(mut ex: Exchange<'c>, hub: &Hub, topics: &[&str]) -> Result<Option<Feed<'c>>> {
     let mut news = hub.subscribe(topics, stream_cursor(ex.head()))?;
-    // Look before the messages: what is published between the two must not be missed.
+    // Asked before the messages are read: one that is published in between must not be missed.
     let closed = hub.is_closed();
     let first = news.try_next();
     if first.is_none() && closed {
