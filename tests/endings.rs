@@ -554,6 +554,21 @@ fn an_event_stream_says_why_it_ends_and_ends_whole() {
 }
 
 #[test]
+fn an_event_stream_that_can_not_be_held_has_all_that_is_kept() {
+    let mut limits = limits();
+    limits.held = 0;
+    World::run(limits, async |world| {
+        // More than one batch.
+        let ids: Vec<Id> =
+            (0..8).map(|_| world.hub.publish("news", "x".repeat(3000)).expect("published")).collect();
+        let body = ask(&world, "/events?after=earliest", "").await.answer().await.body;
+        let events = ids.iter().map(|id| format!("id: {id}\ndata: {}\n\n", "x".repeat(3000)));
+        let told = format!("id: 0-0\nretry: 3000\n\n{}: full\n\n", events.collect::<String>());
+        assert_eq!(body, told);
+    });
+}
+
+#[test]
 fn an_event_stream_of_a_client_that_ended_its_half_ends_whole() {
     World::run(limits(), async |world| {
         let mut client = open_events(&world, "/events").await;
