@@ -569,6 +569,26 @@ fn an_event_stream_that_can_not_be_held_has_all_that_is_kept() {
 }
 
 #[test]
+fn an_event_stream_that_can_not_be_held_has_no_more_than_was_kept_at_first() {
+    let mut limits = limits();
+    limits.held = 0;
+    World::run(limits, async |world| {
+        for _ in 0..2 {
+            world.hub.publish("news", "x".repeat(3000)).expect("published");
+        }
+        let mut client = Client::new(world.connect());
+        client.stream.capacity(64);
+        client.send("GET /events?after=earliest HTTP/1.1\r\nHost: h\r\n\r\n").await;
+        while client.stream.pending() == 0 {
+            yield_now().await;
+        }
+        world.hub.publish("news", "late").expect("published");
+        let body = client.answer().await.body;
+        assert!(body.ends_with("xxx\n\n: full\n\n"), "{body}");
+    });
+}
+
+#[test]
 fn an_event_stream_of_a_client_that_ended_its_half_ends_whole() {
     World::run(limits(), async |world| {
         let mut client = open_events(&world, "/events").await;
