@@ -44,7 +44,8 @@ async fn app(hub: &Hub, ex: Exchange<'_>) -> tidings::Result<()> {
 }
 
 async fn join(hub: &Hub, ex: Exchange<'_>) -> tidings::Result<()> {
-    let after = ex.head().query("after").map(|id| id.parse::<Id>().map_err(|_| Fault::Cursor)).transpose()?;
+    let after = ex.head().query("after").filter(|id| !id.is_empty());
+    let after = after.map(|id| id.parse::<Id>().map_err(|_| Fault::Cursor)).transpose()?;
     // First the subscription, then the handshake: what is said once the client is connected reaches it.
     let mut room = hub.subscribe(&["chat"], after)?;
     let envelope = ex.head().query("envelope").as_deref() == Some("1");

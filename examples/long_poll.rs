@@ -90,7 +90,8 @@ fn admit(ex: &mut Exchange<'_>) -> tidings::Result<()> {
 /// `?after=` with the `next` of the answer before, else it is in a cookie. A browser's tabs share the cookie: what
 /// one gets while another is between two polls, the other does not. With `?after=` each gets all.
 async fn poll(ex: &mut Exchange<'_>, hub: &Hub, wait: Duration) -> tidings::Result<Response> {
-    let after = ex.head().query("after").map(|id| id.parse().map_err(|_| Fault::Cursor)).transpose()?;
+    let after = ex.head().query("after").filter(|id| !id.is_empty());
+    let after = after.map(|id| id.parse().map_err(|_| Fault::Cursor)).transpose()?;
     let mut cookies = ex.head().header("Cookie").unwrap_or_default().split("; ");
     let cookie = cookies.find_map(|cookie| cookie.strip_prefix("long_poll_cursor="));
     // A cookie that can't be read is from elsewhere, so there is a gap.

@@ -37,7 +37,7 @@
 //!
 //! - [`Server`], [`Conn`], [`Exchange`]: from a socket to a request and its answer; [`Limits`] bounds all of it.
 //! - [`Hub`], [`Subscription`], [`Id`]: publish, follow, resume. They know nothing of HTTP.
-//! - [`transport`]: the four transports, 50 to 210 lines each over the public API. Copy one to change it.
+//! - [`transport`]: the four transports, 60 to 240 lines each over the public API. Copy one to change it.
 //!
 //! # Features
 //!
@@ -54,7 +54,6 @@ pub mod proto;
 mod serve;
 mod server;
 pub mod transport;
-mod wake;
 #[cfg(feature = "ws")]
 mod ws;
 

@@ -889,7 +889,8 @@ fn long_poll_tells_of_a_time_out_and_of_a_gap() {
                 .text(r#"{"data":"in between",*"gap":true,"timeout":false}"#)
                 .no_field("Set-Cookie"),
             get("/poll?after=nonsense").gives(400),
-            get("/poll?after=").gives(400),
+            // An empty cursor is none, as that of a page which has none yet.
+            get("/poll?after=").text(r#"{"data":null,*"timeout":true}"#),
             get("/poll?after=x").gives(400).field("Access-Control-Allow-Origin", "*"),
             ask("HEAD", "/poll").gives(405).field("Allow", "GET, OPTIONS"),
             post("/api/long-poll", "{}").gives(405).field("Allow", "GET, OPTIONS"),

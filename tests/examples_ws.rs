@@ -278,6 +278,8 @@ fn chat_gives_what_was_said_before_to_whoever_asks_and_says_where_it_is_not_sure
         let fields = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
                       Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
         assert_eq!(client.get("/?after=yesterday", fields).await.status, 400);
+        // An empty cursor is none, as that of a page which has none yet.
+        chat.socket("/?after=").await;
     });
 }
 

@@ -171,12 +171,7 @@ fn the_end_of_the_hub_is_told() {
         let mut reader = world.open(transport, None).await;
         assert!(matches!(reader.next().await, Tiding::Cursor(_)));
         world.hub.close();
-        if transport != Transport::Poll {
-            assert_eq!(reader.message().await, Tiding::End("closed".to_owned()));
-        } else {
-            let last = Tiding::Cursor(world.hub.last().to_string());
-            assert_eq!((reader.next().await, reader.next().await), (last.clone(), last));
-        }
+        assert_eq!(reader.message().await, Tiding::End("closed".to_owned()));
     });
 }
 
@@ -188,9 +183,7 @@ fn what_a_closed_hub_keeps_is_told_before_the_end() {
         world.hub.close();
         let mut reader = world.open(transport, Some(seen)).await;
         assert_eq!(reader.message().await, message(last, "last"));
-        if transport != Transport::Poll {
-            assert_eq!(reader.message().await, Tiding::End("closed".to_owned()));
-        }
+        assert_eq!(reader.message().await, Tiding::End("closed".to_owned()));
     });
 }
 
@@ -220,7 +213,9 @@ fn the_shutdown_is_told() {
         };
         let server = world.server.clone();
         let shutdown = world.executor.spawn(async move {
-            held(&server, 1).await;
+            while server.stats().held == 0 {
+                smol::future::yield_now().await;
+            }
             server.shutdown(Duration::from_secs(5)).await;
         });
         assert_eq!(reader.message().await, Tiding::End("shutdown".to_owned()));
@@ -228,13 +223,6 @@ fn the_shutdown_is_told() {
         shutdown.await;
         assert_eq!(world.server.stats().connections, 0);
     });
-}
-
-/// Waits until this many requests are held.
-async fn held(server: &tidings::Server, count: usize) {
-    while server.stats().held != count {
-        smol::future::yield_now().await;
-    }
 }
 
 #[test]
@@ -249,13 +237,13 @@ fn a_client_that_leaves_is_noticed_without_a_write() {
         match transport {
             Transport::WebSocket => {
                 let socket = client.upgrade("/ws").await;
-                held(&world.server, 1).await;
+                world.held(1).await;
                 drop(socket);
             }
             _ => {
                 let path = if transport == Transport::Sse { "/events" } else { "/wait" };
                 client.send(format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n")).await;
-                held(&world.server, 1).await;
+                world.held(1).await;
                 drop(client);
             }
         }
@@ -281,7 +269,7 @@ fn a_client_that_leaves_behind_more_than_there_is_room_for_is_noticed_as_well() 
                 let accept = if path == "/any" { "Accept: text/event-stream\r\n" } else { "" };
                 let length = if method == "POST" { "Content-Length: 40000\r\n" } else { "" };
                 client.send(format!("{method} {path} HTTP/1.1\r\nHost: h\r\n{accept}{length}\r\n")).await;
-                held(&world.server, 1).await;
+                world.held(1).await;
                 client.send(vec![b'x'; early]).await;
                 drop(client);
                 while world.server.stats().connections > 0 {
@@ -301,7 +289,7 @@ fn a_held_client_that_sends_without_end_is_answered_and_closed() {
         for early in [100, limits.head + 1, 100_000] {
             let mut client = Client::new(world.connect());
             client.send("GET /wait HTTP/1.1\r\nHost: h\r\n\r\n").await;
-            held(&world.server, 1).await;
+            world.held(1).await;
             client.send(vec![b'x'; early]).await;
             while client.stream.unread() {
                 smol::future::yield_now().await;
@@ -635,9 +623,7 @@ fn a_stream_that_has_to_be_flushed_is() {
         let id = world.publish("a");
         assert_eq!(reader.message().await, message(id, "a"));
         world.hub.close();
-        if transport != Transport::Poll {
-            assert_eq!(reader.message().await, Tiding::End("closed".to_owned()));
-        }
+        assert_eq!(reader.message().await, Tiding::End("closed".to_owned()));
     });
     World::run(limits(), async |world| {
         let (client, end) = common::pipe::pipe();
@@ -744,7 +730,7 @@ fn what_waits_for_a_reader_goes_out_in_one_write() {
         World::run(Limits::DEFAULT, async |world| {
             let mut client = Client::new(world.connect());
             client.send(format!("GET {path} HTTP/1.1\r\nHost: h\r\n{fields}\r\n")).await;
-            held(&world.server, 1).await;
+            world.held(1).await;
             let before = client.stream.writes();
             // Nobody else runs until all are published, so that the reader finds all of them.
             for n in 0..10 {
@@ -818,7 +804,7 @@ fn who_always_has_something_to_say_hears_a_shutdown_and_that_the_client_has_ende
                 let mut client = Client::new(world.connect());
                 client.stream.capacity(capacity);
                 client.send(request).await;
-                held(&world.server, 1).await;
+                world.held(1).await;
                 let server = world.server.clone();
                 match leaves {
                     true => client.finish().await,

@@ -112,16 +112,9 @@ impl Conn {
         match error {
             Error::Fault(fault) => Response::fault(*fault),
             Error::Misuse(_) | Error::Other(_) | Error::Io(_) => Response::error(500, "the server failed"),
-            Error::Full => Response::error(503, error).header("Retry-After", self.retry_after()),
+            Error::Full => Response::error(503, error).header("Retry-After", self.seat.server.retry_after()),
             _ => Response::error(error.status(), error),
         }
-    }
-
-    /// Seconds for `Retry-After`, another number for each connection.
-    fn retry_after(&self) -> String {
-        let retry = self.seat.server.draw_retry();
-        // Rounded up, without floats: to write one takes 20 KiB of code.
-        (retry.as_secs() + u64::from(retry.subsec_nanos() > 0)).to_string()
     }
 
     pub(super) fn is_ending(&self) -> bool {

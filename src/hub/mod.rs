@@ -24,9 +24,9 @@ pub use self::message::{Frame, Message, Published};
 
 use self::log::{Log, Woken};
 use self::reader::Reader;
+use self::waiting::wake_all;
 use crate::error::Result;
 use crate::limits::Limits;
-use crate::wake;
 
 /// Where messages are published and kept; a clone is another handle to the same.
 ///
@@ -271,7 +271,7 @@ impl Hub {
 
 /// Wakes those who waited; called behind the lock, which they are going to take.
 fn wake(waiting: Woken) {
-    wake::all(waiting.into_iter().map(|(_, waker)| waker));
+    wake_all(waiting.into_iter().map(|(_, waker)| waker));
 }
 
 /// A hub's figures at one moment.

@@ -1,5 +1,6 @@
 //! [`Waiting`]: a topic's readers, and the wakers of those that wait.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Waker;
 
 use slab::Slab;
@@ -66,6 +67,13 @@ impl Waiting {
     fn slot(&self, place: Option<Place>) -> Option<usize> {
         place.filter(|place| place.round == self.round).map(|place| place.slot as usize)
     }
+}
+
+/// Wakes them all. One that panics has a bug that is its own executor's: the others are woken nonetheless, and so is the
+/// caller spared, who would else end its publish over another's bug. (The panic hook has told of it.)
+pub(super) fn wake_all(wakers: impl IntoIterator<Item = Waker>) {
+    let mut wakers = wakers.into_iter();
+    while catch_unwind(AssertUnwindSafe(|| wakers.by_ref().for_each(Waker::wake))).is_err() {}
 }
 
 #[cfg(test)]

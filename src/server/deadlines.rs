@@ -1,14 +1,13 @@
 //! [`Deadlines`]: the deadlines of all connections in one table, kept by one timer.
 
 use core::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use slab::Slab;
 
 use super::clock::{Clock, Moment};
-use crate::wake;
-
 /// The deadlines of all connections. A `Timer` for each connection would take 188 bytes and about eight system calls per
 /// request; an entry here takes 24 bytes, and a lock that is mostly free.
 #[derive(Debug)]
@@ -74,7 +73,7 @@ impl Deadlines {
         if due.after(self.clock.grain()) < table.planned {
             let keepers = table.plan_sooner(due);
             drop(table);
-            wake::all(keepers);
+            wake_all(keepers);
         }
     }
 
@@ -86,7 +85,7 @@ impl Deadlines {
     /// Wakes each task that has an entry.
     pub(crate) fn wake_all(&self) {
         let wakers: Vec<Waker> = self.lock().entries.iter_mut().filter_map(|(_, e)| e.waker.take()).collect();
-        wake::all(wakers);
+        wake_all(wakers);
     }
 
     /// Wakes each task at its deadline, for ever.
@@ -119,7 +118,7 @@ impl Deadlines {
         table.planned = next;
         let plans = table.plans;
         drop(table);
-        wake::all(due);
+        wake_all(due);
         (plans, next)
     }
 
@@ -183,6 +182,13 @@ impl Drop for Keeper<'_> {
     fn drop(&mut self) {
         let _waker = self.deadlines.lock().keepers.try_remove(self.key);
     }
+}
+
+/// Wakes them all. One that panics has a bug that is its own executor's: the others are woken nonetheless, and so is the
+/// caller spared, who would else end its deadlines or its shutdown over another's bug. (The panic hook has told of it.)
+pub(super) fn wake_all(wakers: impl IntoIterator<Item = Waker>) {
+    let mut wakers = wakers.into_iter();
+    while catch_unwind(AssertUnwindSafe(|| wakers.by_ref().for_each(Waker::wake))).is_err() {}
 }
 
 #[cfg(test)]

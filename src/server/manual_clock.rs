@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use slab::Slab;
 
 use super::clock::Moment;
-use crate::wake;
+use super::deadlines::wake_all;
 
 /// The time of day at which each manual clock begins: Sun, 13 Sep 2020 12:26:40 GMT.
 const WALL: Duration = Duration::from_secs(1_600_000_000);
@@ -58,7 +58,7 @@ impl ManualClock {
         state.elapsed = state.elapsed.saturating_add(by).min(END);
         let wakers: Vec<Waker> = state.waiting.iter_mut().filter_map(|(_, waker)| waker.take()).collect();
         drop(state);
-        wake::all(wakers);
+        wake_all(wakers);
     }
 
     pub(super) fn elapsed(&self) -> Duration {

@@ -213,16 +213,31 @@ impl Server {
     /// # Examples
     ///
     /// ```
-    /// # use tidings::{Limits, Response, Server};
+    /// # use tidings::{Limits, Server};
     /// # let server = Server::new(Limits::DEFAULT);
     /// let retry = server.draw_retry();
-    /// let answer = Response::new(503).header("Retry-After", (retry.as_secs() + 1).to_string());
-    /// # let (least, most) = server.limits().retry;
-    /// # assert!(least <= retry && retry <= most);
+    /// let (least, most) = server.limits().retry;
+    /// assert!(least <= retry && retry <= most);
     /// ```
     pub fn draw_retry(&self) -> Duration {
         let (least, most) = self.shared.limits.retry;
         (least + part(most.saturating_sub(least))).min(LONGEST_RETRY)
+    }
+
+    /// A value for the field `Retry-After` (RFC 9110, 10.2.3): a time of [`draw_retry`](Server::draw_retry) in whole
+    /// seconds, rounded up.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use tidings::{Limits, Response, Server};
+    /// # let server = Server::new(Limits::DEFAULT);
+    /// let later = Response::new(503).header("Retry-After", server.retry_after());
+    /// # assert!((2..=5).contains(&server.retry_after().parse().unwrap()));
+    /// ```
+    pub fn retry_after(&self) -> String {
+        // Without floats: to write one takes 20 KiB of code.
+        self.draw_retry().saturating_add(Duration::from_nanos(999_999_999)).as_secs().to_string()
     }
 }
 

@@ -1,16 +1,21 @@
 //! One path for all four transports.
 
-use super::chosen;
-use crate::{Exchange, Head, Hub, Result};
+use super::accept::accepts_events;
+use crate::{Exchange, Fault, Head, Hub, Result};
 
-/// Answers by the transport that the request asks for: an upgrade by WebSocket, `Accept: text/event-stream` by
-/// [`sse`](super::sse), `?wait=1` by [`long_poll`](super::long_poll), everything else by [`poll`](super::poll).
-/// `?topic=`, which may be repeated, picks from `topics`.
+/// Answers by the transport that the request asks for. The first of these that holds decides:
+///
+/// 1. the request is a WebSocket upgrade: `websocket`;
+/// 2. `Accept` names `text/event-stream` with a weight above 0: [`sse`](super::sse);
+/// 3. the query has `wait=1`: [`long_poll`](super::long_poll);
+/// 4. else [`poll`](super::poll).
+///
+/// `?topic=`, which may be repeated, picks from `topics`. Without one, or with an empty one only, all of `topics` are
+/// followed.
 ///
 /// # Errors
 ///
-/// [`Fault::Topic`](crate::Fault::Topic) (404) for a topic that is not among `topics`, and those of the
-/// transport.
+/// [`Fault::Topic`] (404) for a topic that is not among `topics`, and the errors of the transport.
 ///
 /// # Examples
 ///
@@ -39,11 +44,16 @@ pub async fn any(ex: Exchange<'_>, hub: &Hub, topics: &[&str]) -> Result<()> {
     }
 }
 
-/// Whether `Accept` names event streams; `*/*` does not.
-fn accepts_events(head: &Head) -> bool {
-    let accept = head.headers().filter(|(name, _)| name.eq_ignore_ascii_case("accept"));
-    accept.flat_map(|(_, value)| value.split(|b| *b == b',')).any(|range| {
-        let kind = range.split(|b| *b == b';').next().unwrap_or_default();
-        kind.trim_ascii().eq_ignore_ascii_case(b"text/event-stream")
-    })
+/// The topics of `?topic=`, which must be among `allowed`; all of `allowed` if the query names none.
+fn chosen<'a>(head: &Head, allowed: &[&'a str]) -> Result<Vec<&'a str>> {
+    let mut topics = Vec::new();
+    // A form whose choice is still open sends an empty one.
+    for wanted in head.queries("topic").filter(|wanted| !wanted.is_empty()) {
+        let topic = allowed.iter().find(|topic| **topic == wanted).ok_or(Fault::Topic)?;
+        // A head has room for a thousand repetitions.
+        if !topics.contains(topic) {
+            topics.push(*topic);
+        }
+    }
+    Ok(if topics.is_empty() { allowed.to_vec() } else { topics })
 }

@@ -1,17 +1,29 @@
-//! Long poll: what is new, or the next thing that is.
+//! Long poll: what is new, or the next message.
 
+use super::cursor::poll_cursor;
 use super::poll::{answer, nothing};
-use super::{full, poll_cursor};
-use crate::{Batch, Exchange, Hub, Result, Subscription, Wait};
+use crate::{Batch, Exchange, Hub, Response, Result, Subscription, Wait};
 
-/// Answers like [`poll`](super::poll), but waits up to [`Limits::poll_wait`](crate::Limits::poll_wait) while
-/// there is nothing new; without a cursor it waits for the next message. An empty answer says why in
-/// `Tidings-Reason`: `timeout`, `shutdown`, `closed`. Where no request can be held it answers what is new, or
-/// 503 with `Retry-After`.
+/// Answers as [`poll`](super::poll) does, but holds the request while nothing is new, for at most
+/// [`Limits::poll_wait`](crate::Limits::poll_wait). A request without a cursor is held until the next message. HEAD is
+/// never held.
+///
+/// An answer without messages says why in `Tidings-Reason`:
+///
+/// | reason | status | when |
+/// | --- | --- | --- |
+/// | `timeout` | 200 or 304 | the request was held for `poll_wait` |
+/// | `left` | 200 or 304 | the client has ended its half of the connection |
+/// | `shutdown` | 200 or 304 | the server shuts down |
+/// | `closed` | 503 | the hub is closed, and all that it keeps is behind the cursor |
+/// | `full` | 503 | no place among the [held](crate::Limits::held) requests is free |
+///
+/// Whichever comes before its time has `Retry-After` as well, which is all but `timeout`: a client that asked again at
+/// once would be answered at once, for ever. 304 is for a cursor that came by `If-None-Match`.
 ///
 /// # Errors
 ///
-/// Those of [`poll`](super::poll).
+/// The errors of [`poll`](super::poll).
 ///
 /// # Examples
 ///
@@ -20,14 +32,14 @@ use crate::{Batch, Exchange, Hub, Result, Subscription, Wait};
 ///
 /// async fn app(ex: Exchange<'_>, hub: &Hub) -> tidings::Result<()> {
 ///     match (ex.method(), ex.path()) {
-///         ("GET", "/wait") => transport::long_poll(ex, hub, &["news"]).await,
+///         ("GET" | "HEAD", "/wait") => transport::long_poll(ex, hub, &["news"]).await,
 ///         _ => ex.reply(Response::new(404)).await,
 ///     }
 /// }
 /// ```
 pub fn long_poll(ex: Exchange<'_>, hub: &Hub, topics: &[&str]) -> impl Future<Output = Result<()>> {
-    // The beginning and the answers are boxed: what waits takes the memory of its largest part. So does what an
-    // `async fn` is given.
+    // The beginning and the answers are boxed: a future takes as much memory as its largest part while it waits. An
+    // `async fn` would also keep its arguments.
     let begun = Box::pin(begin(ex, hub, topics));
     async move {
         let Some(mut held) = begun.await? else { return Ok(()) };
@@ -37,45 +49,70 @@ pub fn long_poll(ex: Exchange<'_>, hub: &Hub, topics: &[&str]) -> impl Future<Ou
     }
 }
 
-/// Answers if there is something to say; else the request is held.
+/// Answers what can be answered at once; else the request is held.
 async fn begin<'c, 'h>(mut ex: Exchange<'c>, hub: &'h Hub, topics: &[&str]) -> Result<Option<Held<'c, 'h>>> {
     let (after, conditional) = poll_cursor(ex.head(), hub)?;
     let mut news = hub.subscribe(topics, after)?;
+    // Asked before the messages are read: one that is published in between must not be missed.
+    let closed = hub.is_closed();
     if let Some(batch) = news.try_next() {
-        answer(ex, hub, news, batch, None).await?;
+        answer(ex, hub, news, batch).await?;
+    } else if closed {
+        refuse(ex, CLOSED).await?;
+    } else if ex.method() == "HEAD" {
+        ex.reply(nothing(news.cursor(), conditional)).await?;
     } else if ex.hold() {
         ex.forget_head();
         return Ok(Some(Held { ex, hub, news, conditional }));
     } else {
-        let retry = ex.server().draw_retry();
-        ex.reply(full(retry)).await?;
+        refuse(ex, ("full", "too many requests are held, try later\n")).await?;
     }
     Ok(None)
 }
 
-/// A request that waits.
+/// A request that is held.
 struct Held<'c, 'h> {
     ex: Exchange<'c>,
     hub: &'h Hub,
     news: Subscription,
-    /// Whether a 304 will do.
+    /// Whether the client understands a 304.
     conditional: bool,
 }
 
 impl Held<'_, '_> {
-    /// Answers when its wait has ended.
+    /// Answers when the wait has ended.
     async fn end(mut self, end: Wait<Option<Batch>>) -> Result<()> {
         let reason = match end {
-            Wait::Ready(Some(batch)) => return answer(self.ex, self.hub, self.news, batch, None).await,
-            Wait::Ready(None) => "closed",
+            Wait::Ready(Some(batch)) => return answer(self.ex, self.hub, self.news, batch).await,
+            Wait::Ready(None) => return refuse(self.ex, CLOSED).await,
+            // A client that has ended its half still reads.
+            Wait::Left => "left",
             Wait::Shutdown => "shutdown",
-            // Who has only ended its input still reads.
-            Wait::Elapsed | Wait::Left | Wait::Readable => "timeout",
+            Wait::Elapsed | Wait::Readable => "timeout",
         };
-        // It may have come together with the end of the wait.
-        match self.news.try_next() {
-            Some(batch) => answer(self.ex, self.hub, self.news, batch, None).await,
-            None => self.ex.reply(nothing(self.news.cursor(), self.conditional, Some(reason))).await,
+        // A message may have come together with the end of the wait.
+        if let Some(batch) = self.news.try_next() {
+            return answer(self.ex, self.hub, self.news, batch).await;
         }
+        let mut nothing = nothing(self.news.cursor(), self.conditional).header("Tidings-Reason", reason);
+        if reason != "timeout" {
+            nothing = nothing.header("Retry-After", self.ex.server().retry_after());
+        }
+        self.ex.reply(nothing).await
     }
+}
+
+/// Why nothing will come: the value of `Tidings-Reason`, and a sentence.
+type Refusal = (&'static str, &'static str);
+
+const CLOSED: Refusal = ("closed", "the hub is closed\n");
+
+/// Answers that nothing will come: the client is to ask again later.
+async fn refuse(ex: Exchange<'_>, (reason, sentence): Refusal) -> Result<()> {
+    let later = Response::text(sentence)
+        .with_status(503)
+        .header("Cache-Control", "no-store")
+        .header("Retry-After", ex.server().retry_after())
+        .header("Tidings-Reason", reason);
+    ex.reply(later).await
 }

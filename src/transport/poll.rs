@@ -3,17 +3,25 @@
 use core::fmt::Write;
 use std::sync::Arc;
 
-use super::{message_json, poll_cursor};
+use super::cursor::poll_cursor;
+use super::json::message_json;
 use crate::{Batch, Exchange, Frame, Hub, Id, Published, Response, Result, Subscription};
 
-/// Answers at once with what is kept behind the request's cursor, as
-/// `{"messages":[{"id","topic","data"}],"next":ID,"gap":bool}` with `ETag: "ID"`; without a cursor with all that
-/// is kept. A message has an `event` and a `key` if it was published with them. Nothing new is 304 if the cursor came
-/// by `If-None-Match`, else 200 with no messages.
+/// Answers at once with what the hub keeps behind the request's cursor, as
+/// `{"messages":[{"id","topic","data"}],"next":ID,"gap":bool}` with `ETag: "ID"`. A message that was published with an
+/// `event` or a `key` has these members too. Without a cursor the answer has all that is kept.
+///
+/// While nothing is new, a cursor by `If-None-Match` is answered 304, and any other 200 with no messages. If the hub is
+/// closed, so that nothing new will come, both have `Tidings-Reason: closed`.
+///
+/// `If-None-Match` is a list (RFC 9110, 13.1.2): one tag that matches is enough. A tag with an ending that a compressing
+/// proxy has added, such as `-gzip`, is the tag without it. A tag that this hub did not give out is a gap, if no other tag
+/// is there.
 ///
 /// # Errors
 ///
-/// [`Fault::Cursor`](crate::Fault::Cursor), and those of [`Hub::subscribe`] and [`Exchange::reply`].
+/// [`Fault::Cursor`](crate::Fault::Cursor) (400) for an `?after=` that is no id (an empty one is no cursor), and the
+/// errors of [`Hub::subscribe`] and [`Exchange::reply`].
 ///
 /// # Examples
 ///
@@ -22,7 +30,7 @@ use crate::{Batch, Exchange, Frame, Hub, Id, Published, Response, Result, Subscr
 ///
 /// async fn app(ex: Exchange<'_>, hub: &Hub) -> tidings::Result<()> {
 ///     match (ex.method(), ex.path()) {
-///         ("GET", "/poll") => transport::poll(ex, hub, &["news"]).await,
+///         ("GET" | "HEAD", "/poll") => transport::poll(ex, hub, &["news"]).await,
 ///         _ => ex.reply(Response::new(404)).await,
 ///     }
 /// }
@@ -30,9 +38,14 @@ use crate::{Batch, Exchange, Frame, Hub, Id, Published, Response, Result, Subscr
 pub async fn poll(ex: Exchange<'_>, hub: &Hub, topics: &[&str]) -> Result<()> {
     let (after, conditional) = poll_cursor(ex.head(), hub)?;
     let mut news = hub.subscribe(topics, after.or(Some(Id::EARLIEST)))?;
+    // Asked before the messages are read: one that is published in between must not be missed.
+    let closed = hub.is_closed();
     match news.try_next() {
-        Some(batch) => Box::pin(answer(ex, hub, news, batch, None)).await,
-        None => ex.reply(nothing(news.cursor(), conditional, None)).await,
+        Some(batch) => Box::pin(answer(ex, hub, news, batch)).await,
+        None if closed => {
+            ex.reply(nothing(news.cursor(), conditional).header("Tidings-Reason", "closed")).await
+        }
+        None => ex.reply(nothing(news.cursor(), conditional)).await,
     }
 }
 
@@ -46,49 +59,39 @@ fn tag(next: Id) -> String {
 }
 
 /// The head of a poll's answer.
-fn head(tag: String, reason: Option<&'static str>) -> Response {
-    let head = Response::new(200).header("Cache-Control", "no-store").header("ETag", tag);
-    match reason {
-        Some(reason) => head.header("Tidings-Reason", reason),
-        None => head,
-    }
+fn head(tag: String) -> Response {
+    Response::new(200).header("Cache-Control", "no-store").header("ETag", tag)
 }
 
-/// Makes it an answer with these messages.
+/// Makes it an answer with a body.
 fn json(head: Response, body: Vec<u8>) -> Response {
     head.header("Content-Type", "application/json").body(body)
 }
 
 /// The answer that nothing is new.
-pub(super) fn nothing(next: Id, conditional: bool, reason: Option<&'static str>) -> Response {
+pub(super) fn nothing(next: Id, conditional: bool) -> Response {
     let tag = tag(next);
     if conditional {
-        return head(tag, reason).with_status(304);
+        return head(tag).with_status(304);
     }
     let body = whole(&[], &tag, false);
-    json(head(tag, reason), body)
+    json(head(tag), body)
 }
 
-/// Answers with a batch and what else there is. One batch goes out whole; more go out one by one, so that a
-/// peer that reads slowly pins one of them and not the history.
-pub(super) async fn answer(
-    ex: Exchange<'_>,
-    hub: &Hub,
-    mut news: Subscription,
-    batch: Batch,
-    reason: Option<&'static str>,
-) -> Result<()> {
+/// Answers with a batch and what is kept behind it. If that is all, the answer goes out whole. Else it goes out batch by
+/// batch, so that a client that reads slowly keeps one of them in memory and not the history.
+pub(super) async fn answer(ex: Exchange<'_>, hub: &Hub, mut news: Subscription, batch: Batch) -> Result<()> {
     let last = hub.last();
     if batch.next >= last {
         let tag = tag(batch.next);
         let body = whole(&batch.messages, &tag, batch.gap);
-        // What is copied is not to be kept beside it while the peer reads.
+        // Its copy is enough while the client reads.
         drop(batch);
-        return ex.reply(json(head(tag, reason), body)).await;
+        return ex.reply(json(head(tag), body)).await;
     }
-    // The cursor goes out first: all up to here, or a gap.
+    // The cursor is in the head: the answer has all up to it, or tells of a gap.
     let (tag, mut body, mut any, mut gap) = (tag(last), START.to_vec(), false, false);
-    let mut stream = ex.stream(json(head(tag.clone(), reason), Vec::new())).await?;
+    let mut stream = ex.stream(json(head(tag.clone()), Vec::new())).await?;
     let mut more = Some(batch);
     while let Some(mut batch) = more {
         gap |= batch.gap;
@@ -119,7 +122,7 @@ fn whole(messages: &[Arc<Published>], tag: &str, gap: bool) -> Vec<u8> {
     body
 }
 
-/// Appends messages; `any` says whether one stands before them, and a batch may have none.
+/// Appends messages. `any` says whether one was appended before; a batch may have none.
 fn push_messages(messages: &[Arc<Published>], any: &mut bool, body: &mut Vec<u8>) {
     for message in messages {
         if core::mem::replace(any, true) {
@@ -129,6 +132,7 @@ fn push_messages(messages: &[Arc<Published>], any: &mut bool, body: &mut Vec<u8>
     }
 }
 
+/// Appends what stands behind the messages.
 fn push_end(tag: &str, gap: bool, body: &mut Vec<u8>) {
     for part in ["],\"next\":", tag, if gap { ",\"gap\":true}" } else { ",\"gap\":false}" }] {
         body.extend_from_slice(part.as_bytes());

@@ -1,24 +1,37 @@
 //! Server-Sent Events: a stream that an EventSource reads (WHATWG HTML, 9.2).
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::{gap_json, message_json, stream_cursor};
+use super::cursor::stream_cursor;
+use super::json::{gap_json, message_json};
 use crate::{
     Batch, BodyWriter, Error, Event, Exchange, Frame, Hub, Id, Published, Response, Result, Subscription,
     Wait,
 };
 
-/// Streams what is published, each message as an event with its id. The first bytes are `retry:` and the cursor;
-/// a heartbeat comes every [`Limits::ping`](crate::Limits::ping) without a message, with the cursor if it moved.
-/// A gap is `event: gap`. With `?envelope=1`, `data:` is the JSON object that a WebSocket gets.
+/// Streams what is published: each message is an event with its id, and with its event name if it has one. The cursor is
+/// in `Last-Event-ID`, else in `?last_event_id=`, `?lastEventId=` or `?after=`; an empty one is none, and one that is no
+/// id is a gap.
 ///
-/// A last comment says why the stream ends: `shutdown`, `closed`, `age`, `full`. When the hub is closed, the
-/// EventSource that comes back when all is told gets 204, so that it stops. Where no request can be held, the stream ends
-/// after the history, and the EventSource comes back after `retry:`.
+/// The first event has no data: it is `retry:` and the cursor. When [`Limits::ping`](crate::Limits::ping) has passed
+/// without a message, a heartbeat follows: the cursor if it moved, else a comment. A gap is `event: gap`. With
+/// `?envelope=1` the data of a message is the JSON object that a WebSocket gets.
+///
+/// The last event is a comment that says why the stream ends:
+///
+/// | comment | when |
+/// | --- | --- |
+/// | `closed` | the hub is closed, and all that it keeps was sent |
+/// | `shutdown` | the server shuts down |
+/// | `age` | the stream has lived for [`Limits::stream_age`](crate::Limits::stream_age) |
+/// | `left` | the client has ended its half of the connection |
+/// | `full` | no place among the [held](crate::Limits::held) requests is free; what is kept was sent |
+///
+/// An EventSource comes back after `retry:`. If the hub is closed and nothing is new, it gets 204, so that it stops.
 ///
 /// # Errors
 ///
-/// Those of [`Hub::subscribe`] and [`BodyWriter::write`].
+/// The errors of [`Hub::subscribe`] and [`BodyWriter::write`].
 ///
 /// # Examples
 ///
@@ -27,55 +40,45 @@ use crate::{
 ///
 /// async fn app(ex: Exchange<'_>, hub: &Hub) -> tidings::Result<()> {
 ///     match (ex.method(), ex.path()) {
-///         ("GET", "/events") => transport::sse(ex, hub, &["news"]).await,
+///         ("GET" | "HEAD", "/events") => transport::sse(ex, hub, &["news"]).await,
 ///         _ => ex.reply(Response::new(404)).await,
 ///     }
 /// }
 /// ```
 pub fn sse(ex: Exchange<'_>, hub: &Hub, topics: &[&str]) -> impl Future<Output = Result<()>> {
-    // The beginning and the end are boxed: a stream takes the memory of its largest part for as long as it lives. So
-    // does what an `async fn` is given.
+    // The beginning and the end are boxed: a stream takes as much memory as its largest part for as long as it lives. An
+    // `async fn` would also keep its arguments.
     let opened = Box::pin(open(ex, hub, topics));
     async move {
         let Some(mut feed) = opened.await? else { return Ok(()) };
-        let end = loop {
+        let reason = loop {
             let wait = feed.wait().await?;
-            if let Some(end) = feed.push_next(wait)? {
-                break end;
+            if let Some(reason) = feed.push_next(wait)? {
+                break reason;
             }
         };
-        match end {
-            End::Left => Ok(()),
-            End::Reason(reason) => Box::pin(last_word(feed.stream, reason)).await,
-        }
+        Box::pin(last_word(feed.stream, reason)).await
     }
 }
 
-/// How a stream ends.
-enum End {
-    /// The client has left.
-    Left,
-    /// It is told why.
-    Reason(&'static str),
-}
-
-/// Begins the stream, unless the answer is complete without one.
+/// Begins the stream; `None` if the answer is complete already.
 async fn open<'c>(mut ex: Exchange<'c>, hub: &Hub, topics: &[&str]) -> Result<Option<Feed<'c>>> {
     let mut news = hub.subscribe(topics, stream_cursor(ex.head()))?;
+    // Asked before the messages are read: one that is published in between must not be missed.
+    let closed = hub.is_closed();
     let first = news.try_next();
-    if first.is_none() && hub.is_closed() {
+    if first.is_none() && closed {
         ex.reply(Response::new(204).header("Cache-Control", "no-store")).await?;
         return Ok(None);
     }
-    let envelope = ex.head().query("envelope").as_deref() == Some("1");
-    let (head_only, held) = (ex.method() == "HEAD", ex.hold());
-    let age = ex.server().limits().stream_age;
-    let end = age.and_then(|age| ex.server().now().checked_add(age - age / 1000 * fastrand::u32(..200)));
-    let (told, stream) = (news.cursor(), ex.stream(head()).await?);
-    if head_only {
-        stream.finish().await?;
+    if ex.method() == "HEAD" {
+        ex.stream(head()).await?.finish().await?;
         return Ok(None);
     }
+    let envelope = ex.head().query("envelope").as_deref() == Some("1");
+    let (held, age) = (ex.hold(), ex.server().limits().stream_age);
+    let end = age.and_then(|age| ex.server().now().checked_add(lifetime(age)));
+    let (told, stream) = (news.cursor(), ex.stream(head()).await?);
     let mut feed = Feed { stream, news, told, end, envelope };
     feed.begin(first)?;
     if !held {
@@ -83,6 +86,11 @@ async fn open<'c>(mut ex: Exchange<'c>, hub: &Hub, topics: &[&str]) -> Result<Op
         return Ok(None);
     }
     Ok(Some(feed))
+}
+
+/// How long a stream lives, 80 to 100 % of `age`: so those that began together do not come back together.
+fn lifetime(age: Duration) -> Duration {
+    age - age / 1000 * fastrand::u32(..200)
 }
 
 /// The answer's head.
@@ -108,38 +116,41 @@ struct Feed<'c> {
 }
 
 impl Feed<'_> {
-    /// Puts down the first bytes: when to come back, and from where.
+    /// Adds the first event, with the time after which to come back and the cursor, and then a batch.
     fn begin(&mut self, batch: Option<Batch>) -> Result<()> {
-        let retry = self.stream.server().draw_retry().as_millis() as u64;
+        // Rounded up: 0 would be at once.
+        let retry = self.stream.server().draw_retry().saturating_add(Duration::from_nanos(999_999));
+        let retry = u64::try_from(retry.as_millis()).unwrap_or(u64::MAX);
         let first = Event::new().retry(retry);
         self.told = batch.as_ref().map_or(self.news.cursor(), |batch| batch.from);
         match batch.as_ref().is_some_and(|batch| batch.gap) {
-            // The gap's event carries the cursor: who had it before would resume without hearing of the gap.
+            // The gap's event carries the cursor. A client that had it before could resume without hearing of the gap.
             true => self.push(&first)?,
             false => self.push(&first.id(&self.told.to_string()))?,
         }
         batch.map_or(Ok(()), |batch| self.push_batch(&batch))
     }
 
-    /// Writes what was pushed, and waits for what is to be told next.
+    /// Writes what was added, and waits for what is to be told next.
     fn wait(&mut self) -> impl Future<Output = Result<Wait<Option<Batch>>>> {
-        let heartbeat = self.stream.server().limits().ping;
+        let heartbeat = self.stream.server().limits().heartbeat();
         let left = self.end.map(|end| end.saturating_duration_since(self.stream.server().now()));
         self.stream.wait(self.news.next(), left.unwrap_or(heartbeat).min(heartbeat))
     }
 
-    /// Puts down what the wait has brought, unless that is the end.
-    fn push_next(&mut self, wait: Wait<Option<Batch>>) -> Result<Option<End>> {
+    /// Adds what the wait has brought; returns why the stream ends, if it does.
+    fn push_next(&mut self, wait: Wait<Option<Batch>>) -> Result<Option<&'static str>> {
         match wait {
             Wait::Ready(Some(batch)) => self.push_batch(&batch)?,
-            Wait::Ready(None) => return Ok(Some(End::Reason("closed"))),
-            Wait::Shutdown => return Ok(Some(End::Reason("shutdown"))),
-            Wait::Left => return Ok(Some(End::Left)),
+            Wait::Ready(None) => return Ok(Some("closed")),
+            Wait::Shutdown => return Ok(Some("shutdown")),
+            // A client that has ended its half still reads.
+            Wait::Left => return Ok(Some("left")),
             Wait::Elapsed if self.is_old() => {}
             Wait::Elapsed | Wait::Readable => self.push_heartbeat()?,
         }
-        // After a message as well: there may always be one.
-        Ok(self.is_old().then_some(End::Reason("age")))
+        // Behind a message as well: in a busy topic there is always one.
+        Ok(self.is_old().then_some("age"))
     }
 
     /// Whether the stream has lived long enough.
@@ -147,19 +158,20 @@ impl Feed<'_> {
         self.end.is_some_and(|end| self.stream.server().now() >= end)
     }
 
-    /// Tells all up to `last`, and that it can't be held. No more: for who reads slowly there would always be more.
+    /// Sends all up to `last`, and ends the stream since it can't be held. It sends no more than that: for a client that
+    /// reads slowly there would always be more.
     async fn tell_all(mut self, last: Id) -> Result<()> {
         while self.news.cursor() < last {
             let Some(batch) = self.news.try_next() else { break };
             self.push_batch(&batch)?;
-            // What is written is not to be kept beside it while the peer reads.
+            // Its copy is enough while the client reads.
             drop(batch);
             self.stream.flush().await?;
         }
         last_word(self.stream, "full").await
     }
 
-    /// The cursor if it moved since it was last told, else a comment.
+    /// Adds the cursor if it moved since the client was last told, else a comment.
     fn push_heartbeat(&mut self) -> Result<()> {
         let cursor = self.news.cursor();
         if self.told == cursor {
@@ -169,6 +181,7 @@ impl Feed<'_> {
         self.push(&Event::new().id(&cursor.to_string()))
     }
 
+    /// Adds the gap of a batch, if it has one, and its messages.
     fn push_batch(&mut self, batch: &Batch) -> Result<()> {
         self.told = batch.next;
         if batch.gap {
@@ -191,6 +204,7 @@ impl Feed<'_> {
     }
 }
 
+/// A message as an event with this data.
 fn event(message: &Published, data: &str) -> Vec<u8> {
     let id = message.id().to_string();
     let event = Event::data(data).id(&id);
@@ -202,12 +216,29 @@ fn event(message: &Published, data: &str) -> Vec<u8> {
     .unwrap_or_default()
 }
 
-/// Says why the stream ends, and ends it.
+/// Writes why the stream ends, and ends it.
 async fn last_word(mut stream: BodyWriter<'_>, reason: &str) -> Result<()> {
     match stream.event(&Event::comment(reason)).await {
         Err(error @ Error::Misuse(_)) => Err(error),
-        // The peer may be gone by now.
+        // The client may have gone by now, and then there is nobody to tell.
         Err(_) => Ok(()),
         Ok(()) => stream.finish().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn streams_that_began_together_end_apart_and_in_time() {
+        let age = Duration::from_secs(1_000_000);
+        let lifetimes: Vec<Duration> = (0..100).map(|_| lifetime(age)).collect();
+        assert!(lifetimes.iter().all(|lifetime| (age * 4 / 5..=age).contains(lifetime)), "{lifetimes:?}");
+        let early = lifetimes.iter().filter(|lifetime| **lifetime < age * 9 / 10).count();
+        assert!((1..100).contains(&early), "{lifetimes:?}");
+        for age in [Duration::ZERO, Duration::from_nanos(1), Duration::MAX] {
+            assert!(lifetime(age) >= age / 5 * 4);
+        }
     }
 }

@@ -2,20 +2,31 @@
 
 use std::sync::Arc;
 
-use super::{after, gap_json, message_json};
+use super::cursor::after;
+use super::json::{gap_json, message_json};
 use crate::{Batch, Exchange, Frame, Hub, Id, Published, Result, Subscription, Wait, WebSocket};
 
-/// Sends what is published, each message as a text frame `{"id","topic","data"}`. The first frame is
-/// `{"next":ID}`, the cursor; so is one after each heartbeat that moved it. A gap is
-/// `{"gap":true,"oldest":ID,"next":ID}`.
+/// Sends what is published: each message is a text frame `{"id","topic","data"}`, with `event` and `key` if it has them.
+/// The cursor is in `?after=`; an empty one is none.
 ///
-/// What a client sends is never published: it is closed with 1008. Whoever wants both ways uses
-/// [`Exchange::upgrade`]. The server's shutdown closes with 1001, the hub's end with 1000.
+/// The first frame is `{"next":ID}`, the cursor, or, if there is a gap, `{"gap":true,"oldest":ID,"next":ID}`. Every
+/// [`Limits::ping`](crate::Limits::ping) a ping is sent, and `{"next":ID}` if the cursor moved without a message.
+///
+/// This is a feed: it never publishes what a client sends. To take messages from clients, use [`Exchange::upgrade`]. The
+/// close says why the feed ends:
+///
+/// | code | reason | when |
+/// | --- | --- | --- |
+/// | 1000 | `closed` | the hub is closed, and all that it keeps was sent |
+/// | 1001 | `shutdown` | the server shuts down |
+/// | 1008 | `this is a feed: nothing is to be sent` | the client sent a message |
+/// | the client's | none | the client has closed |
+/// | 1002, 1007, 1008, 1009, 1013 | a sentence | the client broke the protocol or a limit, or has ended its half without a close: see [`WebSocket::recv`] |
 ///
 /// # Errors
 ///
-/// [`Fault::Cursor`](crate::Fault::Cursor), and those of [`Hub::subscribe`], [`Exchange::upgrade`] and
-/// [`WebSocket::recv`].
+/// [`Fault::Cursor`](crate::Fault::Cursor) (400) for an `?after=` that is no id, and the errors of [`Hub::subscribe`],
+/// [`Exchange::upgrade`] and [`WebSocket::recv`].
 ///
 /// # Examples
 ///
@@ -30,7 +41,7 @@ use crate::{Batch, Exchange, Frame, Hub, Id, Published, Result, Subscription, Wa
 /// }
 /// ```
 pub async fn websocket(ex: Exchange<'_>, hub: &Hub, topics: &[&str]) -> Result<()> {
-    // The beginning and the end are boxed: a feed takes the memory of its largest part for as long as it lives.
+    // The beginning and the end are boxed: a feed takes as much memory as its largest part for as long as it lives.
     let mut feed = Box::new(Box::pin(open(ex, hub, topics)).await?);
     match Box::pin(feed.follow()).await? {
         Some((code, reason)) => Box::pin(feed.socket.close(code, reason)).await,
@@ -38,13 +49,13 @@ pub async fn websocket(ex: Exchange<'_>, hub: &Hub, topics: &[&str]) -> Result<(
     }
 }
 
-/// Begins the feed: the cursor, and what is there already.
+/// Begins the feed, and sends the cursor and what is kept behind it.
 async fn open<'c>(ex: Exchange<'c>, hub: &Hub, topics: &[&str]) -> Result<Feed<'c>> {
     let mut news = hub.subscribe(topics, after(ex.head())?)?;
     let mut socket = ex.upgrade(None).await?;
     let batch = news.try_next();
     let (mut told, mut frames) = (batch.as_ref().map_or(news.cursor(), |batch| batch.from), Vec::new());
-    // With a gap to tell, the gap's frame carries the cursor: who had it before would resume without hearing of it.
+    // A gap's frame carries the cursor. A client that had it before could resume without hearing of the gap.
     if !batch.as_ref().is_some_and(|batch| batch.gap) {
         frames = cursor_frame(told);
     }
@@ -65,10 +76,11 @@ struct Feed<'c> {
 }
 
 impl Feed<'_> {
-    /// Sends what comes, until the end; with which code and why, unless the client has left.
+    /// Sends what comes, until the feed ends; returns the code and the reason for its close. `None` if the client has
+    /// closed.
     async fn follow(&mut self) -> Result<Option<(u16, &'static str)>> {
         loop {
-            let heartbeat = self.socket.server().limits().ping;
+            let heartbeat = self.socket.server().limits().heartbeat();
             let frames = match self.socket.wait(self.news.next(), heartbeat).await? {
                 Wait::Ready(Some(batch)) => self.frames(batch),
                 Wait::Ready(None) => return Ok(Some((1000, "closed"))),
@@ -77,11 +89,12 @@ impl Feed<'_> {
                 Wait::Left => return Ok(None),
                 Wait::Elapsed => self.heartbeat(),
             };
-            // Several messages are one write.
+            // Several messages go out in one write.
             self.socket.send_framed(frames.bytes()).await?;
         }
     }
 
+    /// The frames of a batch.
     fn frames(&mut self, mut batch: Batch) -> Frames {
         self.told = batch.next;
         if let ([message], false) = (&*batch.messages, batch.gap) {
@@ -94,7 +107,7 @@ impl Feed<'_> {
         Frames::Own(frames)
     }
 
-    /// The cursor if it moved since it was last told.
+    /// The frame of the cursor, if it moved since the client was last told.
     fn heartbeat(&mut self) -> Frames {
         let cursor = self.news.cursor();
         if self.told == cursor {
@@ -105,8 +118,8 @@ impl Feed<'_> {
     }
 }
 
-/// The largest frame that is written from where it is, in bytes: meanwhile the message is kept with all that was made
-/// of it, so that of a large one a copy of the frame takes less.
+/// The largest frame that is written from where all readers share it, in bytes. A message whose frame is being written is
+/// kept with all of its frames, so for a large one a copy of its frame takes less memory.
 const SHARED: usize = 2 * 1024;
 
 /// What is to be written.
@@ -132,10 +145,12 @@ impl Default for Frames {
     }
 }
 
+/// The frame of a cursor.
 fn cursor_frame(next: Id) -> Vec<u8> {
     WebSocket::frame(&format!(r#"{{"next":"{next}"}}"#))
 }
 
+/// Appends the frame of a batch's gap, if it has one, and the frames of its messages.
 fn push_batch(batch: &Batch, frames: &mut Vec<u8>) {
     if batch.gap {
         frames.extend_from_slice(&WebSocket::frame(&gap_json(batch)));
@@ -145,7 +160,7 @@ fn push_batch(batch: &Batch, frames: &mut Vec<u8>) {
     }
 }
 
-/// The frame of a message: made for its first reader.
+/// The frame of a message, which is made for its first reader.
 fn frame(message: &Published) -> &[u8] {
     message.frame(Frame::WebSocket, |message| {
         let json = message_json(message);

@@ -197,12 +197,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Reader<S> {
                     }
                     let query = after.as_ref().map_or(String::new(), |id| format!("?after={id}"));
                     let answer = client.get(&format!("{path}{query}"), "").await;
+                    let reason = answer.field("tidings-reason").filter(|reason| *reason != "timeout");
+                    let end = reason.map(|reason| Tiding::End(reason.to_owned()));
+                    if answer.status == 503 {
+                        return end.expect("a reason");
+                    }
                     *ready = tidings_of(&answer.json());
                     *after = Some(answer.json()["next"].as_str().expect("a cursor").to_owned());
-                    if let Some(reason) = answer.field("tidings-reason").filter(|reason| *reason != "timeout")
-                    {
-                        ready.push(Tiding::End(reason.to_owned()));
-                    }
+                    ready.extend(end);
                 }
                 Reader::Sse { client, ready, text } => {
                     if !ready.is_empty() {

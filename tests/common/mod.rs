@@ -51,6 +51,13 @@ impl World {
         client
     }
 
+    /// Waits until this many requests are held.
+    pub async fn held(&self, count: usize) {
+        while self.server.stats().held != count {
+            smol::future::yield_now().await;
+        }
+    }
+
     /// Serves a stream.
     pub fn serve(&self, io: impl Io + 'static) {
         let conn = Conn::new(io, &self.server);
@@ -83,11 +90,11 @@ pub async fn app(hub: &Hub, mut ex: Exchange<'_>) -> tidings::Result<()> {
         ex.add_header("Access-Control-Allow-Origin", "*")?;
     }
     match (ex.method(), ex.path()) {
-        ("GET", "/poll") => transport::poll(ex, hub, &["news"]).await,
-        ("GET", "/wait") => transport::long_poll(ex, hub, &["news"]).await,
+        ("GET" | "HEAD", "/poll") => transport::poll(ex, hub, &["news"]).await,
+        ("GET" | "HEAD", "/wait") => transport::long_poll(ex, hub, &["news"]).await,
         ("GET" | "HEAD", "/events") => transport::sse(ex, hub, &["news"]).await,
-        ("GET", "/ws") => transport::websocket(ex, hub, &["news"]).await,
-        ("GET" | "POST", "/any") => transport::any(ex, hub, &["news", "weather"]).await,
+        ("GET" | "HEAD", "/ws") => transport::websocket(ex, hub, &["news"]).await,
+        ("GET" | "HEAD" | "POST", "/any") => transport::any(ex, hub, &["news", "weather"]).await,
         ("GET", "/socket") => {
             let mut socket = ex.upgrade(None).await?;
             while let Some(message) = socket.recv().await? {
