@@ -5,7 +5,7 @@
 use core::net::Ipv6Addr;
 use std::borrow::Cow;
 
-use super::class::{Class, PATH_AND_QUERY, REG_NAME};
+use super::class::{Class, PATH, QUERY, REG_NAME};
 
 /// The schemes that an origin server answers for in absolute-form (RFC 9110, 4.2).
 const SCHEMES: [&[u8]; 2] = [b"http://", b"https://"];
@@ -99,7 +99,9 @@ fn fits_port(digits: &[u8]) -> bool {
 }
 
 fn is_path_and_query(bytes: &[u8], all: bool) -> bool {
-    is_encoded(bytes, all, PATH_AND_QUERY)
+    let end = bytes.iter().position(|b| *b == b'?').unwrap_or(bytes.len());
+    let (path, query) = bytes.split_at(end);
+    is_encoded(path, all || !query.is_empty(), PATH) && is_encoded(query, all, QUERY)
 }
 
 /// Is every byte legal, or part of a `%XX`?
@@ -152,7 +154,8 @@ mod tests {
 
     #[test]
     fn every_prefix_of_a_legal_target_may_still_become_one() {
-        let plain = ["/", "/a%20b?c=%41&d", "http://h/x", "HTTPS://[::1]:80?q", "http://a.b:1"];
+        let plain =
+            ["/", "/a%20b?c=%41&d", "/[|]^?{`\\}", "http://h/x", "HTTPS://[::1]:80?q", "http://a.b:1"];
         let addresses =
             ["1:2:3:4:5:6:7:8", "::", "1::8", "1:2:3:4:5:6:7::", "::2:3:4:5:6:7:8", "1::5:6:7:abcd"];
         let mixed = ["::1.20.255.0", "1:2:3:4:5:6:1.2.3.4", "::2:3:4:5:6:1.2.3.4", "1:2:3:4:5::1.2.3.4"];
@@ -173,6 +176,10 @@ mod tests {
             "ftp",
             "/#",
             "/%g",
+            "/\\",
+            "/{",
+            "/?<",
+            "/%4?",
             "http://:",
             "http://[g",
             "http://u@",
