@@ -330,10 +330,11 @@ impl Head {
         self.headers().filter(move |(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
-    /// The elements of the list that the fields called `name` make together (RFC 9110, 5.6.1).
+    /// The elements of the list that the fields called `name` make together, but for empty ones, which a recipient
+    /// ignores (RFC 9110, 5.6.1.2).
     #[cfg(feature = "ws")]
     pub(crate) fn list<'a, 'n>(&'a self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
-        self.values(name).flat_map(elements)
+        self.values(name).flat_map(elements).filter(|element| !element.is_empty())
     }
 
     /// How the body is framed.

@@ -62,7 +62,8 @@ impl Upgrade {
     }
 }
 
-/// The subprotocols that the client offers: distinct tokens (RFC 6455, 4.1), or `None` if they are not.
+/// The subprotocols that the client offers, of as many fields as there are: distinct tokens (RFC 6455, 4.1 and 11.3.4), or
+/// `None` if they are not.
 pub fn offered(head: &Head) -> Option<Vec<&str>> {
     let mut names: Vec<&str> = Vec::new();
     for name in head.list("sec-websocket-protocol") {
@@ -83,25 +84,32 @@ fn one<'a>(head: &'a Head, name: &'a str) -> Option<&'a [u8]> {
     values.next().filter(|_| values.next().is_none())
 }
 
-/// 16 bytes in base64 (RFC 6455, 4.1).
+/// Whether this is 16 bytes in base64 (RFC 6455, 4.2.1): 22 digits and the padding. The four bits of the last digit
+/// that belong to no byte may be anything (RFC 4648, 3.5).
 fn is_key(key: &[u8]) -> bool {
-    STANDARD.decode(key).is_ok_and(|bytes| bytes.len() == 16)
+    let is_digit = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/');
+    matches!(key, [digits @ .., b'=', b'='] if digits.len() == 22 && digits.iter().all(is_digit))
 }
 
-/// A list of `token *( ";" token [ "=" ( token / quoted-string ) ] )` (RFC 6455, 9.1).
+/// Whether this is a list of `token *( ";" token [ "=" ( token / quoted-string ) ] )` (RFC 6455, 9.1). Its elements may
+/// be empty (RFC 9110, 5.6.1.2).
 fn is_extension_list(value: &[u8]) -> bool {
-    let mut rest = value;
-    loop {
-        let Some(after) = extension(skip_blanks(rest)) else { return false };
-        match skip_blanks(after).split_first() {
+    let mut rest = skip_blanks(value);
+    while !rest.is_empty() {
+        if rest[0] != b',' {
+            let Some(after) = extension(rest) else { return false };
+            rest = after;
+        }
+        match rest.split_first() {
             None => return true,
-            Some((b',', tail)) => rest = tail,
+            Some((b',', tail)) => rest = skip_blanks(tail),
             Some(_) => return false,
         }
     }
+    true
 }
 
-/// Reads one extension with its parameters; returns what follows it.
+/// Reads one extension with its parameters; returns what follows it and the blanks behind it.
 fn extension(bytes: &[u8]) -> Option<&[u8]> {
     let mut rest = skip_blanks(token(bytes)?);
     while let Some((b';', tail)) = rest.split_first() {
@@ -151,10 +159,22 @@ mod tests {
 
     #[test]
     fn extensions_follow_their_grammar() {
-        for good in ["a", "a; b", "a; b=c", "a;b=\"c\", d", "a; b=\"\\c\"", "a ; b = c , d"] {
+        for good in [
+            "",
+            "a",
+            "a; b",
+            "a; b=c",
+            "a;b=\"c\", d",
+            "a; b=\"\\c\"",
+            "a ; b = c , d",
+            ",a",
+            "a,",
+            "a, \t,b",
+            " , ,",
+        ] {
             assert!(is_extension_list(good.as_bytes()), "{good}");
         }
-        for bad in ["", "a;", "a b", "a; b=", "a; b=\"c", "a; b=\"\"", "a; b=\"c d\"", ",a", "a,"] {
+        for bad in ["a;", "a;,b", "a;;b", "a b", ", a b", "a; b=", "a; b=\"c", "a; b=\"\"", "a; b=\"c d\""] {
             assert!(!is_extension_list(bad.as_bytes()), "{bad}");
         }
     }
