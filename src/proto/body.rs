@@ -125,8 +125,12 @@ enum State {
 /// What the next byte of a chunk extension is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Extension {
+    /// A blank, or the `;` of an extension.
+    Before,
     NameStart,
     Name,
+    /// A blank behind the name, or what follows it.
+    NameEnd,
     ValueStart,
     Value,
     Quoted,
@@ -209,14 +213,9 @@ impl Decoder {
                 digit(byte).ok_or(Fault::Chunk).and_then(|size| self.sized(size, limits))
             }
             (State::Size(size), _) => self.size(size, byte, limits),
-            (State::Extension(size, at), b'\r' | b';')
-            | (State::Extension(size, at @ Extension::Name), b'=') => {
-                self.count(limits)?;
-                at.end(size, byte)
-            }
             (State::Extension(size, at), _) => {
                 self.count(limits)?;
-                at.after(byte).map(|at| State::Extension(size, at)).ok_or(Fault::Chunk)
+                at.after(size, byte).ok_or(Fault::Chunk)
             }
             (State::SizeLf(0), b'\n') => Ok(State::Trailer),
             (State::SizeLf(size), b'\n') => Ok(State::Data(size)),
@@ -242,11 +241,11 @@ impl Decoder {
                 self.sized(size + digit, limits)
             }
             (None, b'\r') => Ok(State::SizeLf(size)),
-            (None, b';') => {
+            (None, _) => {
+                let next = Extension::Before.after(size, byte).ok_or(Fault::Chunk)?;
                 self.count(limits)?;
-                Ok(State::Extension(size, Extension::NameStart))
+                Ok(next)
             }
-            (None, _) => Err(Fault::Chunk),
         }
     }
 
@@ -274,34 +273,26 @@ impl Decoder {
 }
 
 impl Extension {
-    /// The state after what ends a part: the line, the next extension, or `=`; inside quotes they are text.
-    fn end(self, size: u64, byte: u8) -> Result<State, Fault> {
-        match (self, byte) {
-            (Extension::Quoted | Extension::QuotedPair, b';') => {
-                Ok(State::Extension(size, Extension::Quoted))
-            }
-            (Extension::Name, b'=') => Ok(State::Extension(size, Extension::ValueStart)),
-            (Extension::Name | Extension::Value | Extension::QuotedEnd, b'\r') => Ok(State::SizeLf(size)),
-            (Extension::Name | Extension::Value | Extension::QuotedEnd, b';') => {
-                Ok(State::Extension(size, Extension::NameStart))
-            }
-            _ => Err(Fault::Chunk),
-        }
-    }
-
-    /// The state after one more byte that is no end.
-    fn after(self, byte: u8) -> Option<Extension> {
-        match (self, byte) {
-            // Of the bad whitespace that the grammar has, this is the one that is sent.
-            (Extension::NameStart, b' ' | b'\t') => Some(Extension::NameStart),
-            (Extension::NameStart | Extension::Name, b) if TOKEN.has(b) => Some(Extension::Name),
-            (Extension::ValueStart, b'"') => Some(Extension::Quoted),
-            (Extension::ValueStart | Extension::Value, b) if TOKEN.has(b) => Some(Extension::Value),
-            (Extension::Quoted, b'"') => Some(Extension::QuotedEnd),
-            (Extension::Quoted, b'\\') => Some(Extension::QuotedPair),
-            (Extension::Quoted | Extension::QuotedPair, b) if is_value_byte(b) => Some(Extension::Quoted),
-            _ => None,
-        }
+    /// The state after one more byte. Blanks around `;` and `=` are removed (RFC 9110, 5.6.3); one that stands before
+    /// neither is a fault, since parsers differ about it.
+    fn after(self, size: u64, byte: u8) -> Option<State> {
+        use Extension::{Before, Name, NameEnd, NameStart, Quoted, QuotedEnd, QuotedPair, Value, ValueStart};
+        let next = match (self, byte) {
+            (Before | Name | NameEnd | Value | QuotedEnd, b';') => NameStart,
+            (Name | NameEnd, b'=') => ValueStart,
+            (Name | Value | QuotedEnd, b'\r') => return Some(State::SizeLf(size)),
+            (NameStart | ValueStart | Before | NameEnd, b' ' | b'\t') => self,
+            (Name, b' ' | b'\t') => NameEnd,
+            (Value | QuotedEnd, b' ' | b'\t') => Before,
+            (NameStart | Name, b) if TOKEN.has(b) => Name,
+            (ValueStart, b'"') => Quoted,
+            (ValueStart | Value, b) if TOKEN.has(b) => Value,
+            (Quoted, b'"') => QuotedEnd,
+            (Quoted, b'\\') => QuotedPair,
+            (Quoted | QuotedPair, b) if is_value_byte(b) => Quoted,
+            _ => return None,
+        };
+        Some(State::Extension(size, next))
     }
 }
 
