@@ -205,8 +205,8 @@ pub enum Fault {
     UpgradeRequired,
     /// A WebSocket version other than 13 (RFC 6455, 4.4).
     WebSocketVersion,
-    /// A WebSocket handshake outside the grammar (RFC 6455, 4.2.1).
-    Handshake,
+    /// A WebSocket handshake that is none (RFC 6455, 4.2.1); what is wrong about it.
+    Handshake(HandshakeFault),
     /// A WebSocket frame outside the grammar: reserved bits, an unknown opcode, a length not in its shortest form
     /// (RFC 6455, 5.2).
     Frame,
@@ -278,18 +278,20 @@ impl Fault {
             Fault::Host => "Host must be there once, and legal",
             Fault::ContentLength => "Content-Length is not one number",
             Fault::TransferEncoding => "Transfer-Encoding must be chunked, once and last, in HTTP/1.1",
-            Fault::UnknownCoding => "the transfer coding is not known here",
+            Fault::UnknownCoding => "Transfer-Encoding has a coding that is not known here",
             Fault::TwoFramings => "Transfer-Encoding and Content-Length exclude each other",
             Fault::Chunk => "the chunked body is not legal",
             Fault::ChunkOverhead => "the chunked body has too much beside its data",
             Fault::BodyTooLarge => "the request body is too large",
             Fault::NotUtf8 => "the text is not UTF-8",
-            Fault::Expectation => "the expectation is not known here",
+            Fault::Expectation => "Expect has something other than 100-continue",
             Fault::Incomplete => "the request ended too early",
             Fault::UpgradeRequired => "this resource speaks WebSocket only",
-            Fault::WebSocketVersion => "only WebSocket version 13 is spoken here",
-            Fault::Handshake => "the WebSocket handshake is not legal",
-            Fault::Frame => "a WebSocket frame is not legal",
+            Fault::WebSocketVersion => "Sec-WebSocket-Version must be there once, and be 13",
+            Fault::Handshake(fault) => fault.sentence(),
+            Fault::Frame => {
+                "a WebSocket frame has reserved bits, an unknown opcode or a length in a longer form"
+            }
             Fault::Unmasked => "a client's WebSocket frames must be masked",
             Fault::Fragments => "the fragments of a WebSocket message are out of order",
             Fault::ControlFrame => "a control frame has at most 125 bytes and no fragments",
@@ -309,3 +311,54 @@ impl fmt::Display for Fault {
 }
 
 impl std::error::Error for Fault {}
+
+/// What is wrong about a WebSocket handshake (RFC 6455, 4.2.1).
+///
+/// # Examples
+///
+/// ```
+/// use tidings::{Fault, HandshakeFault};
+///
+/// let fault = Fault::Handshake(HandshakeFault::Key);
+/// assert_eq!(fault.status(), 400);
+/// assert_eq!(fault.to_string(), "Sec-WebSocket-Key must be there once, and be 16 bytes in base64");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum HandshakeFault {
+    /// The method is not GET.
+    Method,
+    /// The version is not HTTP/1.1.
+    Version,
+    /// The request has a body.
+    Body,
+    /// `Connection` does not list `upgrade`.
+    Connection,
+    /// `Upgrade` does not list `websocket`.
+    Upgrade,
+    /// `Sec-WebSocket-Key` is missing, repeated, or not 16 bytes in base64.
+    Key,
+    /// `Sec-WebSocket-Extensions` is outside the grammar (RFC 6455, 9.1).
+    Extensions,
+    /// `Sec-WebSocket-Protocol` has something that is no token, or one token twice.
+    Protocols,
+    /// Frames came before the answer, and had to be thrown away.
+    Early,
+}
+
+impl HandshakeFault {
+    /// The sentence that tells the peer.
+    const fn sentence(self) -> &'static str {
+        match self {
+            HandshakeFault::Method => "a WebSocket handshake is a GET",
+            HandshakeFault::Version => "a WebSocket handshake is in HTTP/1.1",
+            HandshakeFault::Body => "a WebSocket handshake has no body",
+            HandshakeFault::Connection => "Connection does not list upgrade",
+            HandshakeFault::Upgrade => "Upgrade does not list websocket",
+            HandshakeFault::Key => "Sec-WebSocket-Key must be there once, and be 16 bytes in base64",
+            HandshakeFault::Extensions => "Sec-WebSocket-Extensions is not a list of extensions",
+            HandshakeFault::Protocols => "Sec-WebSocket-Protocol is not a list of distinct tokens",
+            HandshakeFault::Early => "WebSocket frames came before the handshake was answered",
+        }
+    }
+}

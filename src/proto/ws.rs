@@ -11,7 +11,7 @@ use super::class::TOKEN;
 use super::head::Head;
 use super::text::{is_token, is_value_byte};
 use super::version::Version;
-use crate::error::Fault;
+use crate::error::{Fault, HandshakeFault};
 
 /// What RFC 6455, 1.3 appends to the key.
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -42,24 +42,35 @@ impl Upgrade {
         if !is_upgrade(head) {
             return Err(Fault::UpgradeRequired);
         }
-        let empty = matches!(head.framing(), Framing::None | Framing::Length(0));
-        if head.method() != "GET" || head.version() != Version::Http11 || !empty {
-            return Err(Fault::Handshake);
-        }
-        if !lists(head, "connection", b"upgrade") || !lists(head, "upgrade", b"websocket") {
-            return Err(Fault::Handshake);
-        }
+        check_request(head)?;
         if one(head, "sec-websocket-version") != Some(b"13") {
             return Err(Fault::WebSocketVersion);
         }
-        let key = one(head, "sec-websocket-key").filter(|key| is_key(key)).ok_or(Fault::Handshake)?;
-        let mut extensions = head.values("sec-websocket-extensions");
-        if !extensions.all(is_extension_list) || offered(head).is_none() {
-            return Err(Fault::Handshake);
+        let key = one(head, "sec-websocket-key").filter(|key| is_key(key));
+        let key = key.ok_or(Fault::Handshake(HandshakeFault::Key))?;
+        if !head.values("sec-websocket-extensions").all(is_extension_list) {
+            return Err(Fault::Handshake(HandshakeFault::Extensions));
+        }
+        if offered(head).is_none() {
+            return Err(Fault::Handshake(HandshakeFault::Protocols));
         }
         let digest = Sha1::new().chain_update(key).chain_update(GUID).finalize();
         Ok(Upgrade { accept: STANDARD.encode(digest) })
     }
+}
+
+/// Checks what makes a request one that may be upgraded.
+fn check_request(head: &Head) -> Result<(), Fault> {
+    let empty = matches!(head.framing(), Framing::None | Framing::Length(0));
+    let rules = [
+        (head.method() == "GET", HandshakeFault::Method),
+        (head.version() == Version::Http11, HandshakeFault::Version),
+        (empty, HandshakeFault::Body),
+        (lists(head, "connection", b"upgrade"), HandshakeFault::Connection),
+        (lists(head, "upgrade", b"websocket"), HandshakeFault::Upgrade),
+    ];
+    let broken = rules.into_iter().find(|(kept, _)| !kept);
+    broken.map_or(Ok(()), |(_, fault)| Err(Fault::Handshake(fault)))
 }
 
 /// The subprotocols that the client offers, of as many fields as there are: distinct tokens (RFC 6455, 4.1 and 11.3.4), or
