@@ -140,12 +140,15 @@ impl Limits {
     /// ```
     pub const fn worst_case(&self) -> usize {
         let batch = if self.largest_message() > BATCH { self.largest_message() } else { BATCH };
-        // A field takes four bytes at least.
-        let fields = if self.headers < self.head / 4 { self.headers } else { self.head / 4 };
-        let each = 2 * batch + FIELD * fields.saturating_sub(FIELDS);
+        let each = 2 * batch + FIELD * self.most_fields().saturating_sub(FIELDS);
         let connections = (self.connections + self.refusals()) * CONNECTION + self.connections * each;
         let sockets = if cfg!(feature = "tungstenite") { self.held * self.message } else { 0 };
         self.buffered + self.history_bytes + FRAMES * self.largest_message() + connections + sockets
+    }
+
+    /// The most fields that a head can have: each takes four bytes at least.
+    pub(crate) const fn most_fields(&self) -> usize {
+        if self.headers < self.head / 4 { self.headers } else { self.head / 4 }
     }
 
     /// The largest message that a hub takes, in bytes as it is written.

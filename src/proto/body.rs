@@ -3,8 +3,7 @@
 use core::ops::Range;
 
 use super::class::TOKEN;
-use super::text::{elements, is_value_byte};
-use super::version::Version;
+use super::text::is_value_byte;
 use crate::error::Fault;
 use crate::limits::Limits;
 
@@ -17,55 +16,6 @@ pub enum Framing {
     Length(u64),
     /// Chunks (RFC 9112, 7.1).
     Chunked,
-}
-
-impl Framing {
-    /// Takes a `Content-Length` into account: digits only, and once. Of copies RFC 9112, 6.3 lets us refuse even
-    /// equal ones, and two that differ in their zeros only are two readings for two parsers.
-    ///
-    /// `all` says whether this is the whole value; the start of one passes if it can still become legal.
-    pub(super) fn with_length(self, value: &[u8], all: bool) -> Result<Framing, Fault> {
-        match self {
-            Framing::None if value.is_empty() && !all => Ok(self),
-            Framing::None => decimal(value).map(Framing::Length).ok_or(Fault::ContentLength),
-            Framing::Length(_) => Err(Fault::ContentLength),
-            Framing::Chunked => Err(Fault::TwoFramings),
-        }
-    }
-
-    /// Takes a `Transfer-Encoding` into account: `chunked`, once and alone (RFC 9112, 6.1). Of an unknown coding
-    /// only the last one says whether it is a 501 or a 400 (6.1, 6.3), so it is refused when the list is whole.
-    ///
-    /// `all` says whether this is the whole value; the start of one passes if it can still become legal.
-    pub(super) fn with_coding(self, value: &[u8], all: bool, version: Version) -> Result<Framing, Fault> {
-        if version == Version::Http10 || self == Framing::Chunked {
-            return Err(Fault::TransferEncoding);
-        }
-        if let Framing::Length(_) = self {
-            return Err(Fault::TwoFramings);
-        }
-        let is_chunked = |coding: &[u8]| coding.eq_ignore_ascii_case(b"chunked");
-        let mut codings = elements(value);
-        let ends_chunked = codings.next_back().is_some_and(is_chunked);
-        match codings.next() {
-            Some(first) if first.is_empty() || is_chunked(first) => Err(Fault::TransferEncoding),
-            _ if !all => Ok(self),
-            None if ends_chunked => Ok(Framing::Chunked),
-            Some(_) if ends_chunked => Err(Fault::UnknownCoding),
-            _ => Err(Fault::TransferEncoding),
-        }
-    }
-}
-
-/// Digits only; `None` for anything else and for what no integer holds.
-fn decimal(value: &[u8]) -> Option<u64> {
-    if value.is_empty() {
-        return None;
-    }
-    value.iter().try_fold(0u64, |n, b| {
-        let digit = b.is_ascii_digit().then(|| u64::from(b - b'0'))?;
-        n.checked_mul(10)?.checked_add(digit)
-    })
 }
 
 /// What a decoder found.

@@ -46,6 +46,14 @@ const fn with(mut table: [u8; 256], bytes: &[u8], class: Class) -> [u8; 256] {
 
 impl Class {
     pub(super) fn has(self, byte: u8) -> bool {
-        TABLE[usize::from(byte)] & self.0 != 0
+        self.of(byte) != 0
+    }
+
+    pub(super) fn has_all(self, a: u8, b: u8, c: u8, d: u8) -> bool {
+        self.of(a) & self.of(b) & self.of(c) & self.of(d) != 0
+    }
+
+    fn of(self, byte: u8) -> u8 {
+        TABLE[usize::from(byte)] & self.0
     }
 }

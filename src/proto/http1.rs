@@ -35,7 +35,7 @@ use crate::limits::Limits;
 #[derive(Debug)]
 pub struct Http1 {
     /// What was received and not yet used. At most [`Limits::head`] or one read, whichever is more. What was handed
-    /// out of it as data is dropped at the next step.
+    /// out of it as data is dropped when more is received.
     input: Input,
     /// Whether the peer ended its input.
     ended: bool,
@@ -122,7 +122,6 @@ impl Http1 {
 
     /// Takes bytes that came from the peer, at most [`room`](Http1::room).
     pub fn receive(&mut self, bytes: &[u8]) {
-        self.input.drop_taken();
         self.input.push(bytes);
     }
 
@@ -176,8 +175,7 @@ impl Http1 {
         if let Receiving::Over = self.receiving {
             return Ok(Turn::End);
         }
-        self.input.drop_taken();
-        match self.input.edit(|bytes| Head::take(bytes, limits))? {
+        match self.input.take_head(limits)? {
             Step::Complete(head) => {
                 self.begin(&head);
                 Ok(Turn::Head(head))
@@ -208,7 +206,7 @@ impl Http1 {
     ///
     /// A fault of the peer's; nothing more is read.
     pub fn data(&mut self, limits: &Limits) -> Result<Piece, Fault> {
-        self.input.drop_taken();
+        self.input.use_taken();
         let Receiving::Body(decoder) = &mut self.receiving else {
             return if let Receiving::Over = self.receiving {
                 Err(Fault::Incomplete)
@@ -239,7 +237,7 @@ impl Http1 {
         }
     }
 
-    /// Drops what was handed out as data, as the next step would.
+    /// Drops what was handed out as data, so that it takes no memory any more.
     pub fn drop_data(&mut self) {
         self.input.drop_taken();
     }

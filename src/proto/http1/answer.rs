@@ -161,8 +161,7 @@ impl Http1 {
         }
         out.extend_from_slice(more.lines().as_bytes());
         out.extend_from_slice(b"\r\n");
-        self.input.drop_taken();
-        let rest = self.input.edit(core::mem::take);
+        let rest = self.input.take_rest();
         self.abandon();
         rest
     }
