@@ -150,29 +150,51 @@ impl From<io::Error> for Error {
     }
 }
 
-/// Every way in which a peer can be wrong, each with a status and a sentence.
+/// Every way in which a peer can be wrong, each with a status and a sentence. Where one byte makes it wrong, the fault has
+/// that byte and its place, counted from 1, and says so when it is displayed.
 ///
 /// # Examples
 ///
 /// ```
-/// assert_eq!(tidings::Fault::Host.status(), 400);
-/// assert_eq!(tidings::Fault::Version.to_string(), "only HTTP/1.0 and HTTP/1.1 are spoken here");
+/// use tidings::Fault;
+///
+/// assert_eq!(Fault::Host.status(), 400);
+/// assert_eq!(Fault::Version.to_string(), "only HTTP/1.0 and HTTP/1.1 are spoken here");
+/// let backslash = Fault::Target { at: 12, byte: b'\\' };
+/// assert_eq!(backslash.to_string(), "byte 12 of the request target, 0x5c, is not legal");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fault {
     /// Not `METHOD SP TARGET SP HTTP/1.x CRLF` (RFC 9112, 3).
-    RequestLine,
+    RequestLine {
+        /// The place in the line.
+        at: u32,
+        /// What stands there.
+        byte: u8,
+    },
     /// A major version other than 1 (RFC 9110, 15.6.6).
     Version,
-    /// A request target outside the grammar (RFC 9112, 3.2).
-    Target,
+    /// A request target outside the grammar (RFC 9112, 3.2), or a blank before it is whole.
+    Target {
+        /// The place in the target.
+        at: u32,
+        /// What stands there.
+        byte: u8,
+    },
     /// A request line that does not fit into [`Limits::head`](crate::Limits::head).
     TargetTooLong,
     /// CONNECT: this is no proxy (RFC 9110, 9.3.6).
     Connect,
     /// A field line outside the grammar, obs-fold and blanks before the colon included (RFC 9112, 5).
-    Field,
+    Field {
+        /// Which field line.
+        line: u32,
+        /// The place in it.
+        at: u32,
+        /// What stands there.
+        byte: u8,
+    },
     /// A CR or LF that is not half of a CRLF (RFC 9112, 2.2).
     LineEnd,
     /// More bytes than [`Limits::head`](crate::Limits::head).
@@ -189,8 +211,8 @@ pub enum Fault {
     UnknownCoding,
     /// Both `Transfer-Encoding` and `Content-Length` (RFC 9112, 6.1).
     TwoFramings,
-    /// A chunk, extension or trailer outside the grammar (RFC 9112, 7.1).
-    Chunk,
+    /// A chunk, extension or trailer outside the grammar (RFC 9112, 7.1): this byte cannot stand where it does.
+    Chunk(u8),
     /// More bytes beside the data than [`Limits::chunk_overhead`](crate::Limits::chunk_overhead).
     ChunkOverhead,
     /// More bytes than [`Limits::body`](crate::Limits::body).
@@ -236,7 +258,7 @@ impl Fault {
     /// ```
     /// use tidings::Fault;
     ///
-    /// assert_eq!(Fault::Field.status(), 400);
+    /// assert_eq!(Fault::Host.status(), 400);
     /// assert_eq!(Fault::HeadTooLarge.status(), 431);
     /// ```
     pub const fn status(self) -> u16 {
@@ -253,7 +275,7 @@ impl Fault {
         }
     }
 
-    /// The sentence that tells the peer.
+    /// The sentence that tells the peer, without the place of a byte.
     ///
     /// # Examples
     ///
@@ -266,12 +288,12 @@ impl Fault {
     /// ```
     pub const fn sentence(self) -> &'static str {
         match self {
-            Fault::RequestLine => "the request line is not METHOD TARGET HTTP/1.1",
+            Fault::RequestLine { .. } => "the request line is not METHOD TARGET HTTP/1.1",
             Fault::Version => "only HTTP/1.0 and HTTP/1.1 are spoken here",
-            Fault::Target => "the request target is not legal",
+            Fault::Target { .. } => "the request target is not legal",
             Fault::TargetTooLong => "the request line is too long",
             Fault::Connect => "this is not a proxy",
-            Fault::Field => "a header field is not NAME: VALUE",
+            Fault::Field { .. } => "a header field is not NAME: VALUE",
             Fault::LineEnd => "a line does not end in CRLF",
             Fault::HeadTooLarge => "the request head is too large",
             Fault::TooManyFields => "the request has too many header fields",
@@ -280,7 +302,7 @@ impl Fault {
             Fault::TransferEncoding => "Transfer-Encoding must be chunked, once and last, in HTTP/1.1",
             Fault::UnknownCoding => "Transfer-Encoding has a coding that is not known here",
             Fault::TwoFramings => "Transfer-Encoding and Content-Length exclude each other",
-            Fault::Chunk => "the chunked body is not legal",
+            Fault::Chunk(_) => "the chunked body is not legal",
             Fault::ChunkOverhead => "the chunked body has too much beside its data",
             Fault::BodyTooLarge => "the request body is too large",
             Fault::NotUtf8 => "the text is not UTF-8",
@@ -306,7 +328,19 @@ impl Fault {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.sentence())
+        match self {
+            Fault::RequestLine { at, byte } => {
+                write!(f, "byte {at} of the request line, 0x{byte:02x}, is not legal")
+            }
+            Fault::Target { at, byte } => {
+                write!(f, "byte {at} of the request target, 0x{byte:02x}, is not legal")
+            }
+            Fault::Field { line, at, byte } => {
+                write!(f, "byte {at} of header field {line}, 0x{byte:02x}, is not legal")
+            }
+            Fault::Chunk(byte) => write!(f, "0x{byte:02x} is not legal at its place in the chunked body"),
+            fault => f.write_str(fault.sentence()),
+        }
     }
 }
 

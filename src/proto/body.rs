@@ -160,12 +160,12 @@ impl Decoder {
     fn after(&mut self, byte: u8, limits: &Limits) -> Result<State, Fault> {
         match (self.state, byte) {
             (State::SizeStart, _) => {
-                digit(byte).ok_or(Fault::Chunk).and_then(|size| self.sized(size, limits))
+                digit(byte).ok_or(Fault::Chunk(byte)).and_then(|size| self.sized(size, limits))
             }
             (State::Size(size), _) => self.size(size, byte, limits),
             (State::Extension(size, at), _) => {
                 self.count(limits)?;
-                at.after(size, byte).ok_or(Fault::Chunk)
+                at.after(size, byte).ok_or(Fault::Chunk(byte))
             }
             (State::SizeLf(0), b'\n') => Ok(State::Trailer),
             (State::SizeLf(size), b'\n') => Ok(State::Data(size)),
@@ -177,7 +177,7 @@ impl Decoder {
                 self.count(limits)?;
                 self.trailer(byte)
             }
-            _ => Err(Fault::Chunk),
+            _ => Err(Fault::Chunk(byte)),
         }
     }
 
@@ -192,7 +192,7 @@ impl Decoder {
             }
             (None, b'\r') => Ok(State::SizeLf(size)),
             (None, _) => {
-                let next = Extension::Before.after(size, byte).ok_or(Fault::Chunk)?;
+                let next = Extension::Before.after(size, byte).ok_or(Fault::Chunk(byte))?;
                 self.count(limits)?;
                 Ok(next)
             }
@@ -211,7 +211,7 @@ impl Decoder {
             (State::TrailerValue, b'\r') => Ok(State::TrailerLf),
             (State::TrailerValue, b) if is_value_byte(b) => Ok(State::TrailerValue),
             (State::TrailerLf, b'\n') => Ok(State::Trailer),
-            _ => Err(Fault::Chunk),
+            _ => Err(Fault::Chunk(byte)),
         }
     }
 

@@ -102,9 +102,15 @@ impl Fields {
             (None, _) => return Ok(Step::NeedMore),
             (Some(b'\n'), Next::LastLf) => self.go_on(1, Next::Nothing),
             (Some(b'\n'), _) => self.end_line(bytes, limits),
-            _ => return Err(Fault::Field),
+            (Some(byte), _) => return Err(self.fault(*byte)),
         }
         Ok(Step::Complete(()))
+    }
+
+    /// This byte, which comes next, is not legal.
+    fn fault(&self, byte: u8) -> Fault {
+        let (line, at) = (self.at.len() as u32 + 1, (self.end - self.line) as u32 + 1);
+        Fault::Field { line, at, byte }
     }
 
     /// How much of the input is not looked at again but for the name of a field, once, when its colon comes, and a value
@@ -131,7 +137,7 @@ impl Fields {
                 self.go_on(1, Next::LastLf);
             }
             b'\n' => return Err(Fault::LineEnd),
-            byte if !TOKEN.has(byte) => return Err(Fault::Field),
+            byte if !TOKEN.has(byte) => return Err(self.fault(byte)),
             _ if self.at.len() >= limits.headers => return Err(Fault::TooManyFields),
             _ => self.next = Next::Name,
         }
@@ -140,7 +146,7 @@ impl Fields {
 
     fn end_name(&mut self, byte: u8, bytes: &[u8]) -> Result<(), Fault> {
         if byte != b':' {
-            return Err(Fault::Field);
+            return Err(self.fault(byte));
         }
         self.colon = self.end;
         self.value = self.facts.begin(&bytes[self.line..self.colon])?;
@@ -152,7 +158,7 @@ impl Fields {
         match byte {
             b'\r' => {}
             b'\n' => return Err(Fault::LineEnd),
-            _ => return Err(Fault::Field),
+            byte => return Err(self.fault(byte)),
         }
         if self.value != Value::Other {
             self.facts.finish(self.value, self.judged - self.start, &bytes[self.start..self.end])?;

@@ -112,7 +112,7 @@ impl RequestLine {
         let Some(byte) = bytes.get(self.end) else { return Ok(Step::NeedMore) };
         self.method.end = self.end;
         if *byte != b' ' || self.method.is_empty() {
-            return Err(Fault::RequestLine);
+            return Err(self.fault(self.end, *byte));
         }
         if &bytes[self.method.clone()] == b"CONNECT" {
             return Err(Fault::Connect);
@@ -128,22 +128,27 @@ impl RequestLine {
         };
         match target[place] {
             b' ' if self.target.may_end(place) => self.go_on(place + 1, Next::Version),
-            b' ' if place > 0 => Err(Fault::Target),
-            byte if byte.is_ascii_graphic() => Err(Fault::Target),
-            _ => Err(Fault::RequestLine),
+            byte if byte.is_ascii_graphic() || (byte == b' ' && place > 0) => {
+                Err(Fault::Target { at: place as u32 + 1, byte })
+            }
+            byte => Err(self.fault(self.start + place, byte)),
         }
+    }
+
+    fn fault(&self, place: usize, byte: u8) -> Fault {
+        Fault::RequestLine { at: (place - self.method.start) as u32 + 1, byte }
     }
 
     /// Reads `HTTP/1.x CRLF`. (It is short, so what has come of it is looked at again when more comes.)
     fn read_version(&mut self, bytes: &[u8]) -> Result<Step<()>, Fault> {
         let form = b"HTTP/1.x\r\n";
-        for (expected, byte) in form.iter().zip(&bytes[self.end..]) {
+        for (place, (expected, byte)) in form.iter().zip(&bytes[self.end..]).enumerate() {
             match (expected, byte) {
                 (b'1', b'0' | b'2'..=b'9') => return Err(Fault::Version),
                 (b'x', b'0') => self.version = Version::Http10,
                 (b'x', b'1'..=b'9') => {}
                 (expected, byte) if expected == byte && *expected != b'x' => {}
-                _ => return Err(Fault::RequestLine),
+                _ => return Err(self.fault(self.end + place, *byte)),
             }
         }
         match bytes.len() - self.end < form.len() {
