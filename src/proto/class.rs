@@ -36,7 +36,7 @@ static TABLE: [u8; 256] = {
 
 const fn with(mut table: [u8; 256], bytes: &[u8], class: Class) -> [u8; 256] {
     let mut place = 0;
-    // unreachable: when it runs. The compiler has made the table.
+    // Never taken at run time: the compiler makes the table.
     while place < bytes.len() {
         table[bytes[place] as usize] |= class.0;
         place += 1;
