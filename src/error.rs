@@ -150,29 +150,51 @@ impl From<io::Error> for Error {
     }
 }
 
-/// Every way in which a peer can be wrong, each with a status and a sentence.
+/// Every way in which a peer can be wrong, each with a status and a sentence. Where one byte makes it wrong, the fault has
+/// that byte and its place, counted from 1, and says so when it is displayed.
 ///
 /// # Examples
 ///
 /// ```
-/// assert_eq!(tidings::Fault::Host.status(), 400);
-/// assert_eq!(tidings::Fault::Version.to_string(), "only HTTP/1.0 and HTTP/1.1 are spoken here");
+/// use tidings::Fault;
+///
+/// assert_eq!(Fault::Host.status(), 400);
+/// assert_eq!(Fault::Version.to_string(), "only HTTP/1.0 and HTTP/1.1 are spoken here");
+/// let backslash = Fault::Target { at: 12, byte: b'\\' };
+/// assert_eq!(backslash.to_string(), "byte 12 of the request target, 0x5c, is not legal");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fault {
     /// Not `METHOD SP TARGET SP HTTP/1.x CRLF` (RFC 9112, 3).
-    RequestLine,
+    RequestLine {
+        /// The place in the line.
+        at: u32,
+        /// What stands there.
+        byte: u8,
+    },
     /// A major version other than 1 (RFC 9110, 15.6.6).
     Version,
-    /// A request target outside the grammar (RFC 9112, 3.2).
-    Target,
+    /// A request target outside the grammar (RFC 9112, 3.2), or a blank before it is whole.
+    Target {
+        /// The place in the target.
+        at: u32,
+        /// What stands there.
+        byte: u8,
+    },
     /// A request line that does not fit into [`Limits::head`](crate::Limits::head).
     TargetTooLong,
     /// CONNECT: this is no proxy (RFC 9110, 9.3.6).
     Connect,
     /// A field line outside the grammar, obs-fold and blanks before the colon included (RFC 9112, 5).
-    Field,
+    Field {
+        /// Which field line.
+        line: u32,
+        /// The place in it.
+        at: u32,
+        /// What stands there.
+        byte: u8,
+    },
     /// A CR or LF that is not half of a CRLF (RFC 9112, 2.2).
     LineEnd,
     /// More bytes than [`Limits::head`](crate::Limits::head).
@@ -189,8 +211,8 @@ pub enum Fault {
     UnknownCoding,
     /// Both `Transfer-Encoding` and `Content-Length` (RFC 9112, 6.1).
     TwoFramings,
-    /// A chunk, extension or trailer outside the grammar (RFC 9112, 7.1).
-    Chunk,
+    /// A chunk, extension or trailer outside the grammar (RFC 9112, 7.1): this byte cannot stand where it does.
+    Chunk(u8),
     /// More bytes beside the data than [`Limits::chunk_overhead`](crate::Limits::chunk_overhead).
     ChunkOverhead,
     /// More bytes than [`Limits::body`](crate::Limits::body).
@@ -205,8 +227,8 @@ pub enum Fault {
     UpgradeRequired,
     /// A WebSocket version other than 13 (RFC 6455, 4.4).
     WebSocketVersion,
-    /// A WebSocket handshake outside the grammar (RFC 6455, 4.2.1).
-    Handshake,
+    /// A WebSocket handshake that is none (RFC 6455, 4.2.1); what is wrong about it.
+    Handshake(HandshakeFault),
     /// A WebSocket frame outside the grammar: reserved bits, an unknown opcode, a length not in its shortest form
     /// (RFC 6455, 5.2).
     Frame,
@@ -236,7 +258,7 @@ impl Fault {
     /// ```
     /// use tidings::Fault;
     ///
-    /// assert_eq!(Fault::Field.status(), 400);
+    /// assert_eq!(Fault::Host.status(), 400);
     /// assert_eq!(Fault::HeadTooLarge.status(), 431);
     /// ```
     pub const fn status(self) -> u16 {
@@ -253,7 +275,7 @@ impl Fault {
         }
     }
 
-    /// The sentence that tells the peer.
+    /// The sentence that tells the peer, without the place of a byte.
     ///
     /// # Examples
     ///
@@ -266,30 +288,32 @@ impl Fault {
     /// ```
     pub const fn sentence(self) -> &'static str {
         match self {
-            Fault::RequestLine => "the request line is not METHOD TARGET HTTP/1.1",
+            Fault::RequestLine { .. } => "the request line is not METHOD TARGET HTTP/1.1",
             Fault::Version => "only HTTP/1.0 and HTTP/1.1 are spoken here",
-            Fault::Target => "the request target is not legal",
+            Fault::Target { .. } => "the request target is not legal",
             Fault::TargetTooLong => "the request line is too long",
             Fault::Connect => "this is not a proxy",
-            Fault::Field => "a header field is not NAME: VALUE",
+            Fault::Field { .. } => "a header field is not NAME: VALUE",
             Fault::LineEnd => "a line does not end in CRLF",
             Fault::HeadTooLarge => "the request head is too large",
             Fault::TooManyFields => "the request has too many header fields",
             Fault::Host => "Host must be there once, and legal",
             Fault::ContentLength => "Content-Length is not one number",
             Fault::TransferEncoding => "Transfer-Encoding must be chunked, once and last, in HTTP/1.1",
-            Fault::UnknownCoding => "the transfer coding is not known here",
+            Fault::UnknownCoding => "Transfer-Encoding has a coding that is not known here",
             Fault::TwoFramings => "Transfer-Encoding and Content-Length exclude each other",
-            Fault::Chunk => "the chunked body is not legal",
+            Fault::Chunk(_) => "the chunked body is not legal",
             Fault::ChunkOverhead => "the chunked body has too much beside its data",
             Fault::BodyTooLarge => "the request body is too large",
             Fault::NotUtf8 => "the text is not UTF-8",
-            Fault::Expectation => "the expectation is not known here",
+            Fault::Expectation => "Expect has something other than 100-continue",
             Fault::Incomplete => "the request ended too early",
             Fault::UpgradeRequired => "this resource speaks WebSocket only",
-            Fault::WebSocketVersion => "only WebSocket version 13 is spoken here",
-            Fault::Handshake => "the WebSocket handshake is not legal",
-            Fault::Frame => "a WebSocket frame is not legal",
+            Fault::WebSocketVersion => "Sec-WebSocket-Version must be there once, and be 13",
+            Fault::Handshake(fault) => fault.sentence(),
+            Fault::Frame => {
+                "a WebSocket frame has reserved bits, an unknown opcode or a length in a longer form"
+            }
             Fault::Unmasked => "a client's WebSocket frames must be masked",
             Fault::Fragments => "the fragments of a WebSocket message are out of order",
             Fault::ControlFrame => "a control frame has at most 125 bytes and no fragments",
@@ -304,8 +328,71 @@ impl Fault {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.sentence())
+        match self {
+            Fault::RequestLine { at, byte } => {
+                write!(f, "byte {at} of the request line, 0x{byte:02x}, is not legal")
+            }
+            Fault::Target { at, byte } => {
+                write!(f, "byte {at} of the request target, 0x{byte:02x}, is not legal")
+            }
+            Fault::Field { line, at, byte } => {
+                write!(f, "byte {at} of header field {line}, 0x{byte:02x}, is not legal")
+            }
+            Fault::Chunk(byte) => write!(f, "0x{byte:02x} is not legal at its place in the chunked body"),
+            fault => f.write_str(fault.sentence()),
+        }
     }
 }
 
 impl std::error::Error for Fault {}
+
+/// What is wrong about a WebSocket handshake (RFC 6455, 4.2.1).
+///
+/// # Examples
+///
+/// ```
+/// use tidings::{Fault, HandshakeFault};
+///
+/// let fault = Fault::Handshake(HandshakeFault::Key);
+/// assert_eq!(fault.status(), 400);
+/// assert_eq!(fault.to_string(), "Sec-WebSocket-Key must be there once, and be 16 bytes in base64");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum HandshakeFault {
+    /// The method is not GET.
+    Method,
+    /// The version is not HTTP/1.1.
+    Version,
+    /// The request has a body.
+    Body,
+    /// `Connection` does not list `upgrade`.
+    Connection,
+    /// `Upgrade` does not list `websocket`.
+    Upgrade,
+    /// `Sec-WebSocket-Key` is missing, repeated, or not 16 bytes in base64.
+    Key,
+    /// `Sec-WebSocket-Extensions` is outside the grammar (RFC 6455, 9.1).
+    Extensions,
+    /// `Sec-WebSocket-Protocol` has something that is no token, or one token twice.
+    Protocols,
+    /// Frames came before the answer, and had to be thrown away.
+    Early,
+}
+
+impl HandshakeFault {
+    /// The sentence that tells the peer.
+    const fn sentence(self) -> &'static str {
+        match self {
+            HandshakeFault::Method => "a WebSocket handshake is a GET",
+            HandshakeFault::Version => "a WebSocket handshake is in HTTP/1.1",
+            HandshakeFault::Body => "a WebSocket handshake has no body",
+            HandshakeFault::Connection => "Connection does not list upgrade",
+            HandshakeFault::Upgrade => "Upgrade does not list websocket",
+            HandshakeFault::Key => "Sec-WebSocket-Key must be there once, and be 16 bytes in base64",
+            HandshakeFault::Extensions => "Sec-WebSocket-Extensions is not a list of extensions",
+            HandshakeFault::Protocols => "Sec-WebSocket-Protocol is not a list of distinct tokens",
+            HandshakeFault::Early => "WebSocket frames came before the handshake was answered",
+        }
+    }
+}

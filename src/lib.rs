@@ -62,7 +62,7 @@ pub use crate::conn::body_writer::BodyWriter;
 pub use crate::conn::exchange::Exchange;
 pub use crate::conn::stream::Io;
 pub use crate::conn::wait::Wait;
-pub use crate::error::{Error, Fault, Phase, Result};
+pub use crate::error::{Error, Fault, HandshakeFault, Phase, Result};
 pub use crate::hub::{Batch, Frame, Hub, HubStats, Id, Message, Next, ParseIdError, Published, Subscription};
 pub use crate::limits::Limits;
 pub use crate::proto::content::Content;

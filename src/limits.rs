@@ -142,9 +142,7 @@ impl Limits {
     /// ```
     pub const fn worst_case(&self) -> usize {
         let batch = if self.largest_message() > BATCH { self.largest_message() } else { BATCH };
-        // A field takes four bytes at least.
-        let fields = if self.headers < self.head / 4 { self.headers } else { self.head / 4 };
-        let each = FIELD.saturating_mul(fields.saturating_sub(FIELDS)).saturating_add(2 * batch);
+        let each = FIELD.saturating_mul(self.most_fields().saturating_sub(FIELDS)).saturating_add(2 * batch);
         let states = self.connections.saturating_add(self.refusals()).saturating_mul(CONNECTION);
         let connections = states.saturating_add(self.connections.saturating_mul(each));
         let sockets = if cfg!(feature = "tungstenite") { self.held.saturating_mul(self.message) } else { 0 };
@@ -167,6 +165,11 @@ impl Limits {
     /// ```
     pub const fn heartbeat(&self) -> Duration {
         if self.ping.is_zero() { Duration::MAX } else { self.ping }
+    }
+
+    /// The most fields that a head can have: each takes four bytes at least.
+    pub(crate) const fn most_fields(&self) -> usize {
+        if self.headers < self.head / 4 { self.headers } else { self.head / 4 }
     }
 
     /// The largest message that a hub takes, in bytes as it is written.

@@ -5,7 +5,8 @@ use tidings::{Conn, Error, Exchange, Fault, Hub, Limits, Server, transport};
 #[test]
 fn an_error_is_small() {
     assert!(size_of::<Error>() <= 32, "{}", size_of::<Error>());
-    assert_eq!(size_of::<Fault>(), 1);
+    // Three numbers: which byte, where it stands, in which field.
+    assert!(size_of::<Fault>() <= 12, "{}", size_of::<Fault>());
 }
 
 #[test]

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-/// Files of the hidden module `proto` from which nothing is exported.
-const HIDDEN: [&str; 8] = [
+/// Files from which nothing is exported that is not hidden.
+const HIDDEN: [&str; 9] = [
     "proto/body.rs",
     "proto/frame.rs",
     "proto/frame/encode.rs",
@@ -12,6 +12,7 @@ const HIDDEN: [&str; 8] = [
     "proto/http1/answer.rs",
     "proto/uri.rs",
     "proto/ws.rs",
+    "server/manual_clock.rs",
 ];
 
 /// What begins a public item; `pub(crate) fn` and the like do not.

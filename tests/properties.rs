@@ -29,6 +29,7 @@ macro_rules! properties {
 
 // The fronts are what a property decides by before it comes to what is on a page: see its `check`.
 properties! {
+    fields_are_split_as_httparse_splits_them fields &[b""];
     a_verdict_on_a_head_stays head &[b"\0", b"\x01", b"\x02"];
     chunks_are_the_same_however_cut chunked &[b"\0\0", b"\x01\0", b"\x02\x02\x02\0"];
     a_body_ends_where_its_head_says framing &[b"\0\0", b"\x01\x01\x06", b"\x02\0"];
@@ -118,12 +119,16 @@ fn number(variable: &str) -> Option<u64> {
     env::var(variable).ok()?.parse().ok()
 }
 
-/// What the pages have, or only the bodies, behind each of the fronts in turn.
+/// What the pages have, or only the bodies or the fields, behind each of the fronts in turn.
 fn seeds(name: &str, fronts: &[&[u8]]) -> Vec<Vec<u8>> {
     let mut pages = pages(if name == "frames" { "hex" } else { "http" });
     if name == "chunked" {
         let body = |page: Vec<u8>| Some(page[page.windows(4).position(|w| w == b"\r\n\r\n")? + 4..].to_vec());
         pages = pages.into_iter().filter_map(body).filter(|body| !body.is_empty()).collect();
+    }
+    if name == "fields" {
+        let fields = |page: Vec<u8>| Some(page[page.windows(2).position(|w| w == b"\r\n")? + 2..].to_vec());
+        pages = pages.into_iter().filter_map(fields).filter(|fields| !fields.is_empty()).collect();
     }
     let behind = |(place, page): (usize, &Vec<u8>)| [fronts[place % fronts.len()], &page[..]].concat();
     let all = fronts.iter().map(|front| front.to_vec());

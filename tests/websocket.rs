@@ -639,7 +639,7 @@ fn frames_that_were_thrown_away_before_the_upgrade_are_not_passed_over() {
                     }
                     assert!(legal);
                 }
-                Err(error) => assert!(matches!(error, Error::Fault(Fault::Handshake)) && !legal),
+                Err(error) => assert!(matches!(error, Error::Fault(Fault::Handshake(_))) && !legal),
             }
         });
     }

@@ -242,10 +242,16 @@ fn upgrade(_: &mut Peer<'_>, _: &mut Log, _: &Head) -> Result<(), Fault> {
 fn refuse(peer: &mut Peer<'_>, log: &mut Log, fault: Fault) {
     let mut out = Vec::new();
     let told = peer.http.refuse(&Response::new(fault.status()), None, &mut out);
+    // Its name; what a fault carries is in its sentence.
+    let fault_name = format!("{fault:?}");
+    let name = fault_name.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
     log.line(&match told {
-        true => format!("fault {fault:?} {}", fault.status()),
-        false => format!("fault {fault:?} untold"),
+        true => format!("fault {name} {}", fault.status()),
+        false => format!("fault {name} untold"),
     });
+    if peer.case.show.iter().any(|shown| shown == "sentence") {
+        log.line(&format!("sentence {fault}"));
+    }
     assert_eq!(told, !out.is_empty(), "told and written are the same");
     if told {
         assert!(read_answer(&out, "GET", Version::Http11).ends_with("close"), "a refusal closes");

@@ -187,7 +187,7 @@ impl Log {
     /// Lets the oldest messages of the hub leave while there are too many bytes; the newest stays.
     fn trim(&mut self) {
         while self.ledger.load(Ordering::Relaxed) > self.limits.history_bytes && self.messages > 1 {
-            // unreachable: each message that is kept is in the order.
+            // Never `None`: each message that is kept is in the order.
             let Some((id, key)) = self.order.pop_front() else { return };
             let Some(topic) = self.topics.get_mut(key).filter(|topic| topic.history.oldest() == Some(id))
             else {

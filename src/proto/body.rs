@@ -3,8 +3,7 @@
 use core::ops::Range;
 
 use super::class::TOKEN;
-use super::text::{elements, is_value_byte};
-use super::version::Version;
+use super::text::is_value_byte;
 use crate::error::Fault;
 use crate::limits::Limits;
 
@@ -17,55 +16,6 @@ pub enum Framing {
     Length(u64),
     /// Chunks (RFC 9112, 7.1).
     Chunked,
-}
-
-impl Framing {
-    /// Takes a `Content-Length` into account: digits only, and once. Of copies RFC 9112, 6.3 lets us refuse even
-    /// equal ones, and two that differ in their zeros only are two readings for two parsers.
-    ///
-    /// `all` says whether this is the whole value; the start of one passes if it can still become legal.
-    pub(super) fn with_length(self, value: &[u8], all: bool) -> Result<Framing, Fault> {
-        match self {
-            Framing::None if value.is_empty() && !all => Ok(self),
-            Framing::None => decimal(value).map(Framing::Length).ok_or(Fault::ContentLength),
-            Framing::Length(_) => Err(Fault::ContentLength),
-            Framing::Chunked => Err(Fault::TwoFramings),
-        }
-    }
-
-    /// Takes a `Transfer-Encoding` into account: `chunked`, once and alone (RFC 9112, 6.1). Of an unknown coding
-    /// only the last one says whether it is a 501 or a 400 (6.1, 6.3), so it is refused when the list is whole.
-    ///
-    /// `all` says whether this is the whole value; the start of one passes if it can still become legal.
-    pub(super) fn with_coding(self, value: &[u8], all: bool, version: Version) -> Result<Framing, Fault> {
-        if version == Version::Http10 || self == Framing::Chunked {
-            return Err(Fault::TransferEncoding);
-        }
-        if let Framing::Length(_) = self {
-            return Err(Fault::TwoFramings);
-        }
-        let is_chunked = |coding: &[u8]| coding.eq_ignore_ascii_case(b"chunked");
-        let mut codings = elements(value);
-        let ends_chunked = codings.next_back().is_some_and(is_chunked);
-        match codings.next() {
-            Some(first) if first.is_empty() || is_chunked(first) => Err(Fault::TransferEncoding),
-            _ if !all => Ok(self),
-            None if ends_chunked => Ok(Framing::Chunked),
-            Some(_) if ends_chunked => Err(Fault::UnknownCoding),
-            _ => Err(Fault::TransferEncoding),
-        }
-    }
-}
-
-/// Digits only; `None` for anything else and for what no integer holds.
-fn decimal(value: &[u8]) -> Option<u64> {
-    if value.is_empty() {
-        return None;
-    }
-    value.iter().try_fold(0u64, |n, b| {
-        let digit = b.is_ascii_digit().then(|| u64::from(b - b'0'))?;
-        n.checked_mul(10)?.checked_add(digit)
-    })
 }
 
 /// What a decoder found.
@@ -125,8 +75,12 @@ enum State {
 /// What the next byte of a chunk extension is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Extension {
+    /// A blank, or the `;` of an extension.
+    Before,
     NameStart,
     Name,
+    /// A blank behind the name, or what follows it.
+    NameEnd,
     ValueStart,
     Value,
     Quoted,
@@ -206,17 +160,12 @@ impl Decoder {
     fn after(&mut self, byte: u8, limits: &Limits) -> Result<State, Fault> {
         match (self.state, byte) {
             (State::SizeStart, _) => {
-                digit(byte).ok_or(Fault::Chunk).and_then(|size| self.sized(size, limits))
+                digit(byte).ok_or(Fault::Chunk(byte)).and_then(|size| self.sized(size, limits))
             }
             (State::Size(size), _) => self.size(size, byte, limits),
-            (State::Extension(size, at), b'\r' | b';')
-            | (State::Extension(size, at @ Extension::Name), b'=') => {
-                self.count(limits)?;
-                at.end(size, byte)
-            }
             (State::Extension(size, at), _) => {
                 self.count(limits)?;
-                at.after(byte).map(|at| State::Extension(size, at)).ok_or(Fault::Chunk)
+                at.after(size, byte).ok_or(Fault::Chunk(byte))
             }
             (State::SizeLf(0), b'\n') => Ok(State::Trailer),
             (State::SizeLf(size), b'\n') => Ok(State::Data(size)),
@@ -228,7 +177,7 @@ impl Decoder {
                 self.count(limits)?;
                 self.trailer(byte)
             }
-            _ => Err(Fault::Chunk),
+            _ => Err(Fault::Chunk(byte)),
         }
     }
 
@@ -242,11 +191,11 @@ impl Decoder {
                 self.sized(size + digit, limits)
             }
             (None, b'\r') => Ok(State::SizeLf(size)),
-            (None, b';') => {
+            (None, _) => {
+                let next = Extension::Before.after(size, byte).ok_or(Fault::Chunk(byte))?;
                 self.count(limits)?;
-                Ok(State::Extension(size, Extension::NameStart))
+                Ok(next)
             }
-            (None, _) => Err(Fault::Chunk),
         }
     }
 
@@ -262,7 +211,7 @@ impl Decoder {
             (State::TrailerValue, b'\r') => Ok(State::TrailerLf),
             (State::TrailerValue, b) if is_value_byte(b) => Ok(State::TrailerValue),
             (State::TrailerLf, b'\n') => Ok(State::Trailer),
-            _ => Err(Fault::Chunk),
+            _ => Err(Fault::Chunk(byte)),
         }
     }
 
@@ -274,34 +223,26 @@ impl Decoder {
 }
 
 impl Extension {
-    /// The state after what ends a part: the line, the next extension, or `=`; inside quotes they are text.
-    fn end(self, size: u64, byte: u8) -> Result<State, Fault> {
-        match (self, byte) {
-            (Extension::Quoted | Extension::QuotedPair, b';') => {
-                Ok(State::Extension(size, Extension::Quoted))
-            }
-            (Extension::Name, b'=') => Ok(State::Extension(size, Extension::ValueStart)),
-            (Extension::Name | Extension::Value | Extension::QuotedEnd, b'\r') => Ok(State::SizeLf(size)),
-            (Extension::Name | Extension::Value | Extension::QuotedEnd, b';') => {
-                Ok(State::Extension(size, Extension::NameStart))
-            }
-            _ => Err(Fault::Chunk),
-        }
-    }
-
-    /// The state after one more byte that is no end.
-    fn after(self, byte: u8) -> Option<Extension> {
-        match (self, byte) {
-            // Of the bad whitespace that the grammar has, this is the one that is sent.
-            (Extension::NameStart, b' ' | b'\t') => Some(Extension::NameStart),
-            (Extension::NameStart | Extension::Name, b) if TOKEN.has(b) => Some(Extension::Name),
-            (Extension::ValueStart, b'"') => Some(Extension::Quoted),
-            (Extension::ValueStart | Extension::Value, b) if TOKEN.has(b) => Some(Extension::Value),
-            (Extension::Quoted, b'"') => Some(Extension::QuotedEnd),
-            (Extension::Quoted, b'\\') => Some(Extension::QuotedPair),
-            (Extension::Quoted | Extension::QuotedPair, b) if is_value_byte(b) => Some(Extension::Quoted),
-            _ => None,
-        }
+    /// The state after one more byte. Blanks around `;` and `=` are removed (RFC 9110, 5.6.3); one that stands before
+    /// neither is a fault, since parsers differ about it.
+    fn after(self, size: u64, byte: u8) -> Option<State> {
+        use Extension::{Before, Name, NameEnd, NameStart, Quoted, QuotedEnd, QuotedPair, Value, ValueStart};
+        let next = match (self, byte) {
+            (Before | Name | NameEnd | Value | QuotedEnd, b';') => NameStart,
+            (Name | NameEnd, b'=') => ValueStart,
+            (Name | Value | QuotedEnd, b'\r') => return Some(State::SizeLf(size)),
+            (NameStart | ValueStart | Before | NameEnd, b' ' | b'\t') => self,
+            (Name, b' ' | b'\t') => NameEnd,
+            (Value | QuotedEnd, b' ' | b'\t') => Before,
+            (NameStart | Name, b) if TOKEN.has(b) => Name,
+            (ValueStart, b'"') => Quoted,
+            (ValueStart | Value, b) if TOKEN.has(b) => Value,
+            (Quoted, b'"') => QuotedEnd,
+            (Quoted, b'\\') => QuotedPair,
+            (Quoted | QuotedPair, b) if is_value_byte(b) => Quoted,
+            _ => return None,
+        };
+        Some(State::Extension(size, next))
     }
 }
 

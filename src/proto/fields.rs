@@ -1,11 +1,10 @@
-//! The fields of a head: httparse splits them, and what it leaves to us (line ends, `Host`, framing, expectations,
-//! their number) is judged field by field, in the order of the bytes, as far as they have come.
+//! [`Fields`]: the field lines of a head, read one by one as they come (RFC 9112, 5).
 
-use super::body::Framing;
 use super::class::TOKEN;
+use super::facts::Facts;
 use super::step::Step;
-use super::text::{ascii, elements, is_value_byte, place};
-use super::uri;
+use super::text::{blanks, is_blank, length, value_length};
+use super::value::Value;
 use super::version::Version;
 use crate::error::Fault;
 use crate::limits::Limits;
@@ -17,154 +16,180 @@ pub(super) struct Field {
     pub(super) value: (u32, u32),
 }
 
-/// The fields of a head.
+/// The field lines of a head as far as they have come.
+#[derive(Clone, Debug)]
 pub(super) struct Fields {
-    /// Where each stands, in their order.
+    next: Next,
+    /// How much of the input is judged; where the head ends once it is whole.
+    pub(super) end: usize,
+    /// Where each whole field stands, in their order.
     pub(super) at: Vec<Field>,
     pub(super) facts: Facts,
-    /// Where the last line that was read ends.
-    pub(super) end: usize,
+    /// Where the line begins that is being read.
+    line: usize,
+    /// Where its name ends.
+    colon: usize,
+    /// Where its value begins.
+    start: usize,
+    value: Value,
+    /// How much of the input the value is judged to.
+    judged: usize,
 }
 
-/// What the fields say about the connection and the body, gathered field by field.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Facts {
-    pub(super) version: Version,
-    /// Whether `Host` was there.
-    host: bool,
-    /// How the body is framed.
-    pub(super) framing: Framing,
-    /// Whether `Connection` has `close`.
-    pub(super) close: bool,
-    /// Whether `Connection` has `keep-alive`.
-    pub(super) keep_alive: bool,
-    /// Whether the client waits for a 100 before it sends the body.
-    pub(super) expects_continue: bool,
+/// What the next byte is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    /// The start of a line.
+    Line,
+    /// One more of a name, or the colon.
+    Name,
+    /// A blank before the value, or the value.
+    Blanks,
+    /// One more of a value, or the CR.
+    Value,
+    /// The LF behind a field.
+    Lf,
+    /// The LF of the empty line.
+    LastLf,
+    Nothing,
 }
-
-/// So many fields are split on the stack, in 2 KiB.
-const FEW: usize = 64;
 
 impl Fields {
-    /// Reads the fields that begin at `start`, and the empty line behind them.
-    pub(super) fn parse(
-        bytes: &[u8],
-        start: usize,
-        version: Version,
-        limits: &Limits,
-    ) -> Result<Step<Fields>, Fault> {
-        let block = &bytes[start..];
-        // A field takes three bytes at least.
-        let most = limits.headers.min(block.len() / 3);
-        // On the stack where they have room there: one allocation less per request.
-        let (mut few, mut many);
-        let slots = if most <= FEW {
-            few = [httparse::EMPTY_HEADER; FEW];
-            &mut few[..most]
-        } else {
-            many = vec![httparse::EMPTY_HEADER; most];
-            &mut many[..]
-        };
-        let parsed = httparse::parse_headers(block, slots).map(|status| status.is_complete());
-        // Judge what httparse got through before its own verdict, so that the first fault in the order of the
-        // bytes is the one that is told, however the bytes are cut.
-        let found = slots.iter().take_while(|slot| !slot.name.is_empty());
-        let at = Vec::with_capacity(found.clone().count());
-        let mut fields = Fields { at, facts: Facts::new(version), end: start };
-        for slot in found {
-            fields.admit(bytes, slot)?;
-        }
-        fields.judge_open_line(&bytes[fields.end..], limits)?;
-        match parsed {
-            Ok(true) if bytes[fields.end..].starts_with(b"\r\n") => fields.end += 2,
-            Ok(true) => return Err(Fault::LineEnd),
-            Ok(false) => return Ok(Step::NeedMore),
-            Err(_) => return Err(Fault::Field),
-        }
-        Ok(Step::Complete(fields))
+    /// Those that begin at `start`.
+    pub(super) fn new(start: usize, version: Version) -> Fields {
+        let facts = Facts::new(version);
+        let (next, at, value) = (Next::Line, Vec::new(), Value::Other);
+        Fields { next, end: start, at, facts, line: start, colon: start, start, value, judged: start }
     }
 
-    /// Takes a field that httparse found to its end, be that CRLF or a bare LF, which is none (RFC 9112, 2.2).
-    fn admit(&mut self, bytes: &[u8], field: &httparse::Header<'_>) -> Result<(), Fault> {
-        let (name, value) = (place(bytes, field.name.as_bytes()), place(bytes, field.value));
-        let line_end = value.end + blanks(&bytes[value.end..]);
-        let ends = bytes[line_end..].starts_with(b"\r\n");
-        self.facts.admit(field.name, &bytes[value.start..line_end], ends)?;
-        if !ends {
-            return Err(Fault::LineEnd);
-        }
-        let short = |range: core::ops::Range<usize>| (range.start as u32, range.end as u32);
-        self.at.push(Field { name: short(name), value: short(value) });
-        self.end = line_end + 2;
-        Ok(())
-    }
-
-    /// Judges the line behind the last whole field: a next byte must be able to make it right. What is wrong about
-    /// its form is left to httparse.
-    fn judge_open_line(&self, line: &[u8], limits: &Limits) -> Result<(), Fault> {
-        match line.first() {
-            Some(b'\r') => return self.facts.finish(),
-            Some(b) if TOKEN.has(*b) && self.at.len() == limits.headers => {
-                return Err(Fault::TooManyFields);
+    /// Goes on reading: `bytes` is all that has come of the head.
+    pub(super) fn read(&mut self, bytes: &[u8], limits: &Limits) -> Result<Step<()>, Fault> {
+        while self.next != Next::Nothing {
+            if let Step::NeedMore = self.read_line(bytes, limits)? {
+                return Ok(Step::NeedMore);
             }
-            _ => {}
         }
-        let name = length(line, |b| TOKEN.has(b));
-        let Some(rest) = line[name..].strip_prefix(b":") else { return Ok(()) };
-        let value = &rest[blanks(rest)..];
-        let (value, behind) = value.split_at(length(value, is_value_byte));
-        self.facts.clone().admit(ascii(&line[..name]), value, behind.first() == Some(&b'\r'))
-    }
-}
-
-/// How many bytes at the front are such.
-fn length(bytes: &[u8], such: impl Fn(u8) -> bool) -> usize {
-    bytes.iter().position(|b| !such(*b)).unwrap_or(bytes.len())
-}
-
-/// How many blanks stand at the front.
-fn blanks(bytes: &[u8]) -> usize {
-    length(bytes, |b| matches!(b, b' ' | b'\t'))
-}
-
-impl Facts {
-    pub(super) const fn new(version: Version) -> Facts {
-        let framing = Framing::None;
-        Facts { version, host: false, framing, close: false, keep_alive: false, expects_continue: false }
+        Ok(Step::Complete(()))
     }
 
-    /// Takes one more field into account, of whose value this much has come; `all` says whether that is all. The
-    /// start of a value passes if it can still become legal.
-    fn admit(&mut self, name: &str, value: &[u8], all: bool) -> Result<(), Fault> {
-        // A blank ends a word as the end of the line does; behind it only a list goes on.
-        let word = value.trim_ascii_end();
-        let whole = all || word.len() < value.len();
-        if name.eq_ignore_ascii_case("host") {
-            // An empty value is what a client sends for a URI without an authority (RFC 9112, 3.2).
-            if self.host || !(word.is_empty() || uri::is_authority(word, whole)) {
-                return Err(Fault::Host);
+    /// Goes on reading a line, from what is next in it to its end.
+    fn read_line(&mut self, bytes: &[u8], limits: &Limits) -> Result<Step<()>, Fault> {
+        if self.next == Next::Line {
+            let Some(byte) = bytes.get(self.end) else { return Ok(Step::NeedMore) };
+            self.begin_line(*byte, limits)?;
+        }
+        if self.next == Next::Name {
+            self.end += length(&bytes[self.end..], TOKEN);
+            let Some(byte) = bytes.get(self.end) else { return Ok(Step::NeedMore) };
+            self.end_name(*byte, bytes)?;
+        }
+        if self.next == Next::Blanks {
+            self.end += blanks(&bytes[self.end..]);
+            if self.end == bytes.len() {
+                return Ok(Step::NeedMore);
             }
-            self.host = true;
-        } else if name.eq_ignore_ascii_case("content-length") {
-            self.framing = self.framing.with_length(word, whole)?;
-        } else if name.eq_ignore_ascii_case("transfer-encoding") {
-            self.framing = self.framing.with_coding(value, all, self.version)?;
-        } else if name.eq_ignore_ascii_case("connection") {
-            self.close |= elements(value).any(|e| e.eq_ignore_ascii_case(b"close"));
-            self.keep_alive |= elements(value).any(|e| e.eq_ignore_ascii_case(b"keep-alive"));
-        } else if name.eq_ignore_ascii_case("expect") && self.version == Version::Http11 {
-            let expected = if whole { Some(&b"100-continue"[..]) } else { b"100-continue".get(..word.len()) };
-            if !expected.is_some_and(|expected| expected.eq_ignore_ascii_case(word)) {
-                return Err(Fault::Expectation);
+            (self.start, self.judged, self.next) = (self.end, self.end, Next::Value);
+        }
+        if self.next == Next::Value {
+            self.end += value_length(&bytes[self.end..]);
+            if self.value != Value::Other {
+                self.judged += self.value.read(&bytes[self.judged..self.end])?;
             }
-            self.expects_continue = true;
+            let Some(byte) = bytes.get(self.end) else { return Ok(Step::NeedMore) };
+            self.end_value(*byte, bytes)?;
+        }
+        match (bytes.get(self.end), self.next) {
+            (None, _) => return Ok(Step::NeedMore),
+            (Some(b'\n'), Next::LastLf) => self.go_on(1, Next::Nothing),
+            (Some(b'\n'), _) => self.end_line(bytes, limits),
+            (Some(byte), _) => return Err(self.fault(*byte)),
+        }
+        Ok(Step::Complete(()))
+    }
+
+    /// This byte, which comes next, is not legal.
+    fn fault(&self, byte: u8) -> Fault {
+        let (line, at) = (self.at.len() as u32 + 1, (self.end - self.line) as u32 + 1);
+        Fault::Field { line, at, byte }
+    }
+
+    /// How much of the input is not looked at again but for the name of a field, once, when its colon comes, and a value
+    /// that is a list, once, when it is whole.
+    #[cfg(test)]
+    pub(super) fn judged(&self) -> usize {
+        match self.next {
+            Next::Value if self.value != Value::Other => self.judged,
+            _ => self.end,
+        }
+    }
+
+    /// So much more is judged, and this comes next.
+    fn go_on(&mut self, length: usize, next: Next) {
+        self.end += length;
+        self.next = next;
+    }
+
+    fn begin_line(&mut self, byte: u8, limits: &Limits) -> Result<(), Fault> {
+        self.line = self.end;
+        match byte {
+            b'\r' => {
+                self.facts.check()?;
+                self.go_on(1, Next::LastLf);
+            }
+            b'\n' => return Err(Fault::LineEnd),
+            byte if !TOKEN.has(byte) => return Err(self.fault(byte)),
+            _ if self.at.len() >= limits.headers => return Err(Fault::TooManyFields),
+            _ => self.next = Next::Name,
         }
         Ok(())
     }
 
-    /// Checks what can only be known at the end of the head.
-    fn finish(&self) -> Result<(), Fault> {
-        if self.version == Version::Http11 && !self.host { Err(Fault::Host) } else { Ok(()) }
+    fn end_name(&mut self, byte: u8, bytes: &[u8]) -> Result<(), Fault> {
+        if byte != b':' {
+            return Err(self.fault(byte));
+        }
+        self.colon = self.end;
+        self.value = self.facts.begin(&bytes[self.line..self.colon])?;
+        self.go_on(1, Next::Blanks);
+        Ok(())
+    }
+
+    fn end_value(&mut self, byte: u8, bytes: &[u8]) -> Result<(), Fault> {
+        match byte {
+            b'\r' => {}
+            b'\n' => return Err(Fault::LineEnd),
+            byte => return Err(self.fault(byte)),
+        }
+        if self.value != Value::Other {
+            self.facts.finish(self.value, self.judged - self.start, &bytes[self.start..self.end])?;
+        }
+        self.go_on(1, Next::Lf);
+        Ok(())
+    }
+
+    fn end_line(&mut self, bytes: &[u8], limits: &Limits) {
+        // Without the CR and the blanks before it.
+        let mut end = self.end - 1;
+        while end > self.start && is_blank(bytes[end - 1]) {
+            end -= 1;
+        }
+        if self.at.len() == self.at.capacity() {
+            self.grow(bytes.len() - self.end, limits);
+        }
+        self.at.push(Field {
+            name: (self.line as u32, self.colon as u32),
+            value: (self.start as u32, end as u32),
+        });
+        self.go_on(1, Next::Line);
+    }
+
+    /// Makes room for as many fields as seem to come, at most twice as many as there are, and never for more than are
+    /// counted in [`Limits::worst_case`].
+    #[cold]
+    fn grow(&mut self, left: usize, limits: &Limits) {
+        let most = limits.most_fields();
+        let likely = (left / 32).max(self.at.len()).max(1);
+        self.at.reserve_exact(likely.min(most.saturating_sub(self.at.len())));
     }
 }
 

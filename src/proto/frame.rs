@@ -291,7 +291,7 @@ impl Decoder {
         self.state = State::Payload { frame, key, left };
         match (frame.opcode, self.message) {
             (Opcode::Close | Opcode::Ping | Opcode::Pong, _) => {
-                // unreachable: above 125, `second` has refused it.
+                // Never above 125: `second` has refused that.
                 self.control = self.control.saturating_add(u8::try_from(part.len()).unwrap_or(CONTROL));
                 if frame.opcode == Opcode::Close {
                     close_of(self.control(), left).map(|_| ())
@@ -420,7 +420,7 @@ fn unmask(bytes: &mut [u8], key: [u8; 4]) {
     let wide = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);
     let mut chunks = bytes.chunks_exact_mut(8);
     for chunk in &mut chunks {
-        // unreachable: the other case, since a chunk is of eight bytes.
+        // Never otherwise: a chunk is of eight bytes.
         if let Ok(eight) = <&mut [u8; 8]>::try_from(chunk) {
             *eight = (u64::from_ne_bytes(*eight) ^ wide).to_ne_bytes();
         }

@@ -1,15 +1,17 @@
-//! Bytes to a [`Head`]: the request line is read here, the fields in `fields.rs`.
+//! [`Head`]: a request line and its header fields, as the embedder sees them. `head_reader.rs` reads them.
 
 use core::ops::Range;
 use std::borrow::Cow;
 
 use super::body::Framing;
-use super::class::TOKEN;
-use super::fields::{Facts, Field, Fields};
+use super::facts::Facts;
+use super::fields::{Field, Fields};
+use super::head_reader::HeadReader;
+use super::request_line::RequestLine;
 use super::step::Step;
+use super::text::ascii;
 #[cfg(feature = "ws")]
 use super::text::elements;
-use super::text::{ascii, place};
 use super::uri;
 use super::version::Version;
 use crate::error::Fault;
@@ -63,6 +65,21 @@ enum Path {
     Decoded(Box<str>),
 }
 
+impl Path {
+    /// The path of a target; one in absolute-form that has none has `/`, or `*` for OPTIONS (RFC 9112, 3.2.4).
+    fn new(line: &RequestLine, bytes: &[u8]) -> Path {
+        let path = line.path();
+        match &bytes[path.clone()] {
+            [] if line.query().is_empty() && &bytes[line.method.clone()] == b"OPTIONS" => {
+                Path::Decoded("*".into())
+            }
+            [] => Path::Decoded("/".into()),
+            raw if raw.contains(&b'%') => Path::Decoded(uri::decode(ascii(raw), false).into()),
+            _ => Path::Here(path),
+        }
+    }
+}
+
 impl Head {
     /// What an exchange shows that has given its head back.
     pub(crate) const EMPTY: Head = Head {
@@ -95,59 +112,21 @@ impl Head {
     /// ```
     #[doc(hidden)]
     pub fn parse(input: &[u8], limits: &Limits) -> Result<Step<(Head, usize)>, Fault> {
-        Ok(match Head::read(input, limits)? {
-            Step::Complete((line, fields)) => {
-                let used = fields.end;
-                Step::Complete((Head::new(input[..used].to_vec(), line, fields), used))
-            }
+        let mut reader = HeadReader::NEW;
+        Ok(match reader.read(input, limits)? {
+            Step::Complete(used) => Step::Complete((Head::new(input[..used].to_vec(), reader), used)),
             Step::NeedMore => Step::NeedMore,
         })
     }
 
-    /// Takes a head off the front of `input`.
-    pub(super) fn take(input: &mut Vec<u8>, limits: &Limits) -> Result<Step<Head>, Fault> {
-        let Step::Complete((line, fields)) = Head::read(input, limits)? else { return Ok(Step::NeedMore) };
-        // Mostly nothing follows it, and then its bytes need not be copied. Else they must be: it would keep the room
-        // of what follows.
-        let bytes = match fields.end == input.len() {
-            true => core::mem::take(input),
-            false => input.drain(..fields.end).collect(),
-        };
-        Ok(Step::Complete(Head::new(bytes, line, fields)))
-    }
-
-    fn read(input: &[u8], limits: &Limits) -> Result<Step<(RequestLine, Fields)>, Fault> {
-        // Places in a head are 32 bits wide.
-        let most = limits.head.min(u32::MAX as usize);
-        let window = &input[..input.len().min(most)];
-        let start = match skip_empty_line(window)? {
-            Step::Complete(start) => start,
-            Step::NeedMore if window.len() == most => return Err(Fault::TargetTooLong),
-            Step::NeedMore => return Ok(Step::NeedMore),
-        };
-        let line = match RequestLine::parse(window, start)? {
-            Step::Complete(line) => line,
-            Step::NeedMore if window.len() == most => return Err(Fault::TargetTooLong),
-            Step::NeedMore => return Ok(Step::NeedMore),
-        };
-        match Fields::parse(window, line.end, line.version, limits)? {
-            Step::Complete(fields) => Ok(Step::Complete((line, fields))),
-            Step::NeedMore if window.len() == most => Err(Fault::HeadTooLarge),
-            Step::NeedMore => Ok(Step::NeedMore),
-        }
-    }
-
-    fn new(bytes: Vec<u8>, line: RequestLine, fields: Fields) -> Head {
-        let RequestLine { method, target, version, .. } = line;
-        let (path, query) = uri::split_target(&bytes[method.clone()], &bytes[target.clone()]);
-        let path = match uri::decode(ascii(path), false) {
-            Cow::Borrowed(_) if target.contains(&place(&bytes, path).start) => {
-                Path::Here(place(&bytes, path))
-            }
-            decoded => Path::Decoded(decoded.into()),
-        };
-        let query = if query.is_empty() { 0..0 } else { place(&bytes, query) };
-        Head { method, target, path, query, version, fields: fields.at, facts: fields.facts, bytes }
+    /// The head that was read, of which these are the bytes.
+    pub(super) fn new(bytes: Vec<u8>, reader: HeadReader) -> Head {
+        let HeadReader { line, fields } = reader;
+        let Fields { at: mut fields, facts, .. } = fields.unwrap_or(Fields::new(line.end, line.version));
+        fields.shrink_to_fit();
+        let path = Path::new(&line, &bytes);
+        let (target, query) = (line.target(), line.query());
+        Head { method: line.method, target, path, query, version: line.version, fields, facts, bytes }
     }
 
     /// The method, as it came: methods are case-sensitive (RFC 9110, 9.1).
@@ -330,10 +309,11 @@ impl Head {
         self.headers().filter(move |(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
-    /// The elements of the list that the fields called `name` make together (RFC 9110, 5.6.1).
+    /// The elements of the list that the fields called `name` make together, but for empty ones, which a recipient
+    /// ignores (RFC 9110, 5.6.1.2).
     #[cfg(feature = "ws")]
     pub(crate) fn list<'a, 'n>(&'a self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
-        self.values(name).flat_map(elements)
+        self.values(name).flat_map(elements).filter(|element| !element.is_empty())
     }
 
     /// How the body is framed.
@@ -374,88 +354,6 @@ impl Head {
         let decoded = if let Path::Decoded(path) = &self.path { path.len() } else { 0 };
         self.bytes.len() + decoded
     }
-}
-
-/// Skips one empty line before the request line, as RFC 9112, 2.2 asks; a second one is a fault.
-fn skip_empty_line(bytes: &[u8]) -> Result<Step<usize>, Fault> {
-    match bytes {
-        [] | [b'\r'] => Ok(Step::NeedMore),
-        [b'\r', b'\n', ..] => Ok(Step::Complete(2)),
-        [b'\r' | b'\n', ..] => Err(Fault::LineEnd),
-        _ => Ok(Step::Complete(0)),
-    }
-}
-
-struct RequestLine {
-    method: Range<usize>,
-    target: Range<usize>,
-    version: Version,
-    /// Where the fields begin.
-    end: usize,
-}
-
-impl RequestLine {
-    /// Reads the request line that begins at `start`. (httparse refuses 1.2 and takes a bare LF, so it is ours.)
-    fn parse(bytes: &[u8], start: usize) -> Result<Step<RequestLine>, Fault> {
-        let Some(method) = word(bytes, start, |b| TOKEN.has(b)) else { return Ok(Step::NeedMore) };
-        let method = method?;
-        if &bytes[method.clone()] == b"CONNECT" {
-            return Err(Fault::Connect);
-        }
-        let Step::Complete(target) = parse_target(bytes, &method)? else { return Ok(Step::NeedMore) };
-        match parse_version(&bytes[target.end + 1..])? {
-            Step::Complete((version, len)) => {
-                let end = target.end + 1 + len;
-                Ok(Step::Complete(RequestLine { method, target, version, end }))
-            }
-            Step::NeedMore => Ok(Step::NeedMore),
-        }
-    }
-}
-
-/// Reads the request-target behind the method and its blank.
-fn parse_target(bytes: &[u8], method: &Range<usize>) -> Result<Step<Range<usize>>, Fault> {
-    let start = method.end + 1;
-    let rest = bytes.get(start..).unwrap_or_default();
-    let len = rest.iter().position(|b| !b.is_ascii_graphic()).unwrap_or(rest.len());
-    // What has come is judged before what ends it, so that the verdict does not hang on the cut between them.
-    let end = rest.get(len);
-    if len == 0 && end.is_some() {
-        return Err(Fault::RequestLine);
-    }
-    if !uri::is_target(&bytes[method.clone()], &rest[..len], end == Some(&b' ')) {
-        return Err(Fault::Target);
-    }
-    match end {
-        None => Ok(Step::NeedMore),
-        Some(b' ') => Ok(Step::Complete(start..start + len)),
-        Some(_) => Err(Fault::RequestLine),
-    }
-}
-
-/// The word from `start` to the next blank. `None` if its end has not come; a fault if it is empty or has an
-/// illegal byte.
-fn word(bytes: &[u8], start: usize, legal: impl Fn(u8) -> bool) -> Option<Result<Range<usize>, Fault>> {
-    let rest = bytes.get(start..)?;
-    let len = rest.iter().position(|b| !legal(*b))?;
-    if rest[len] == b' ' && len > 0 { Some(Ok(start..start + len)) } else { Some(Err(Fault::RequestLine)) }
-}
-
-/// Reads `HTTP/1.x CRLF`; returns the version and the bytes it took.
-fn parse_version(bytes: &[u8]) -> Result<Step<(Version, usize)>, Fault> {
-    let mut version = Version::Http11;
-    for (place, expected) in b"HTTP/1.x\r\n".iter().enumerate() {
-        let Some(byte) = bytes.get(place) else { return Ok(Step::NeedMore) };
-        match (expected, byte) {
-            (b'1', b'0' | b'2'..=b'9') => return Err(Fault::Version),
-            (b'x', b'0') => version = Version::Http10,
-            (b'x', b'1'..=b'9') => {}
-            (b'x', _) => return Err(Fault::RequestLine),
-            (expected, byte) if expected == byte => {}
-            _ => return Err(Fault::RequestLine),
-        }
-    }
-    Ok(Step::Complete((version, 10)))
 }
 
 #[cfg(test)]

@@ -39,7 +39,7 @@ use crate::limits::Limits;
 #[derive(Debug)]
 pub struct Http1 {
     /// What was received and not yet used. At most [`Limits::head`] or one read, whichever is more. What was handed
-    /// out of it as data is dropped at the next step.
+    /// out of it as data is dropped when more is received.
     input: Input,
     /// Whether the peer ended its input.
     ended: bool,
@@ -192,7 +192,6 @@ impl Http1 {
     /// Takes bytes that came from the peer, at most [`room`](Http1::room), and throws them away where
     /// [`state`](Http1::state) says so.
     pub fn receive(&mut self, bytes: &[u8]) {
-        self.input.drop_taken();
         match self.reader {
             Reader::Discard | Reader::Over => self.input = Input::EMPTY,
             _ => self.input.push(bytes),
@@ -238,8 +237,7 @@ impl Http1 {
         if let Reader::Discard | Reader::Over = self.reader {
             return Ok(Turn::End);
         }
-        self.input.drop_taken();
-        match self.input.edit(|bytes| Head::take(bytes, limits))? {
+        match self.input.take_head(limits)? {
             Step::Complete(head) => {
                 self.begin(&head);
                 Ok(Turn::Head(head))
@@ -269,7 +267,7 @@ impl Http1 {
     ///
     /// A fault of the peer's; nothing more is read.
     pub fn data(&mut self, limits: &Limits) -> Result<Piece, Fault> {
-        self.input.drop_taken();
+        self.input.use_taken();
         let decoder = match &mut self.reader {
             Reader::Body(decoder) => decoder,
             Reader::Over => return Err(Fault::Incomplete),
@@ -298,7 +296,7 @@ impl Http1 {
         }
     }
 
-    /// Drops what was handed out as data, as the next step would.
+    /// Drops what was handed out as data, so that it takes no memory any more.
     pub fn drop_data(&mut self) {
         self.input.drop_taken();
     }

@@ -1,5 +1,11 @@
 //! [`Input`]: the bytes that a connection has received.
 
+use super::head::Head;
+use super::head_reader::HeadReader;
+use super::step::Step;
+use crate::error::Fault;
+use crate::limits::Limits;
+
 /// The most that one call reads from a connection, in bytes, and the largest that the read buffer gets which a thread
 /// shares among its connections.
 pub(crate) const READ: usize = 16 * 1024;
@@ -12,8 +18,13 @@ pub(super) struct Input(Option<Box<Received>>);
 #[derive(Debug, Default)]
 struct Received {
     bytes: Vec<u8>,
-    /// How much of their front was handed out as data.
+    /// How much of their front was used. It is dropped when the connection reads again, or counts what it keeps: to drop
+    /// each piece of a body by itself would move all that stands behind it.
+    used: usize,
+    /// How much of their front is used or handed out as data.
     taken: usize,
+    /// The head at their front, as far as it was read.
+    head: Option<Box<HeadReader>>,
 }
 
 impl Input {
@@ -26,10 +37,12 @@ impl Input {
 
     /// All that is there, what was handed out as well.
     pub(super) fn bytes(&self) -> &[u8] {
-        self.0.as_ref().map_or(&[], |received| &received.bytes)
+        self.0.as_ref().and_then(|received| received.bytes.get(received.used..)).unwrap_or_default()
     }
 
+    /// Takes bytes that came. What was used or handed out before is dropped.
     pub(super) fn push(&mut self, bytes: &[u8]) {
+        self.drop_taken();
         if bytes.is_empty() {
             return;
         }
@@ -39,40 +52,64 @@ impl Input {
         received.bytes.extend_from_slice(bytes);
     }
 
-    /// Hands out so much of the front: it stays until [`drop_taken`](Input::drop_taken).
+    /// Hands out so much of the front: it stays until it is used, or dropped.
     pub(super) fn hand_out(&mut self, taken: usize) {
-        // unreachable: data is handed out of what is there.
-        let Some(received) = &mut self.0 else { return };
-        received.taken = taken;
+        if let Some(received) = &mut self.0 {
+            received.taken = received.used + taken;
+        }
     }
 
-    /// Drops what was handed out.
+    /// What was handed out is used.
+    pub(super) fn use_taken(&mut self) {
+        if let Some(received) = &mut self.0 {
+            received.used = received.taken;
+        }
+    }
+
+    /// Drops what was used or handed out.
     pub(super) fn drop_taken(&mut self) {
-        let taken = self.0.as_ref().map_or(0, |received| received.taken);
-        self.discard(taken);
+        let Some(received) = &mut self.0 else { return };
+        if received.taken == received.bytes.len() {
+            self.0 = None;
+        } else if received.taken > 0 {
+            received.bytes.drain(..received.taken);
+            received.bytes.shrink_to_fit();
+            (received.used, received.taken) = (0, 0);
+        }
     }
 
     /// Drops so much of the front.
     pub(super) fn discard(&mut self, used: usize) {
-        let Some(received) = &mut self.0 else { return };
-        if used >= received.bytes.len() {
-            self.0 = None;
-        } else {
-            received.bytes.drain(..used);
-            received.bytes.shrink_to_fit();
-            received.taken = 0;
-        }
+        self.hand_out(used);
+        self.drop_taken();
     }
 
-    /// Lets `take` have the bytes, and take out what it uses.
-    pub(super) fn edit<T>(&mut self, take: impl FnOnce(&mut Vec<u8>) -> T) -> T {
-        let Some(received) = &mut self.0 else { return take(&mut Vec::new()) };
-        let taken = take(&mut received.bytes);
-        match received.bytes.is_empty() {
-            true => self.0 = None,
-            false => received.bytes.shrink_to_fit(),
+    /// Takes a head off the front, once it is whole.
+    pub(super) fn take_head(&mut self, limits: &Limits) -> Result<Step<Head>, Fault> {
+        self.drop_taken();
+        let Some(received) = &mut self.0 else { return Ok(Step::NeedMore) };
+        let mut head = received.head.take().map_or(HeadReader::NEW, |head| *head);
+        let Step::Complete(end) = head.read(&received.bytes, limits)? else {
+            received.head = Some(Box::new(head));
+            return Ok(Step::NeedMore);
+        };
+        // Mostly nothing follows it, and then its bytes need not be copied. Else they must be: it would keep the room
+        // of what follows.
+        if end == received.bytes.len() {
+            let bytes = core::mem::take(&mut received.bytes);
+            self.0 = None;
+            return Ok(Step::Complete(Head::new(bytes, head)));
         }
-        taken
+        let bytes = received.bytes[..end].to_vec();
+        self.discard(end);
+        Ok(Step::Complete(Head::new(bytes, head)))
+    }
+
+    /// Takes all that was not handed out.
+    #[cfg(feature = "ws")]
+    pub(super) fn take_rest(&mut self) -> Vec<u8> {
+        self.drop_taken();
+        self.0.take().map(|received| received.bytes).unwrap_or_default()
     }
 }
 
@@ -92,9 +129,41 @@ mod tests {
         input.drop_taken();
         assert_eq!((input.len(), owned(&input)), (1, 1));
         input.push(&[0; 999]);
-        input.edit(|bytes| bytes.drain(..990).count());
+        input.discard(990);
         assert_eq!((input.len(), owned(&input)), (10, 10));
-        input.discard(10);
+        input.hand_out(9);
+        input.push(&[0; 4]);
+        assert_eq!((input.len(), owned(&input)), (5, 5));
+        input.discard(5);
         assert_eq!((input.len(), owned(&input)), (0, 0));
+    }
+
+    #[test]
+    fn pieces_are_handed_out_where_they_stand() {
+        let mut input = Input::EMPTY;
+        let bytes: Vec<u8> = (0..=255).collect();
+        input.push(&bytes);
+        let end = input.bytes().as_ptr_range().end;
+        for used in 0..255u8 {
+            assert_eq!(input.bytes()[0], used);
+            input.hand_out(1);
+            assert_eq!((input.len(), input.bytes()[0]), (usize::from(255 - used), used));
+            input.use_taken();
+            // Nothing was moved: neither within its memory, nor to another.
+            assert_eq!((input.bytes().as_ptr_range().end, owned(&input)), (end, 256));
+        }
+        input.drop_taken();
+        assert_eq!((input.bytes(), owned(&input)), (&[255][..], 1));
+    }
+
+    #[test]
+    fn a_head_behind_another_keeps_no_room_of_it() {
+        let (mut input, get) = (Input::EMPTY, b"GET / HTTP/1.0\r\n\r\n");
+        input.push(&[&get[..], get, &get[..3]].concat());
+        for left in [get.len() + 3, 3] {
+            let Ok(Step::Complete(head)) = input.take_head(&Limits::DEFAULT) else { panic!("a head") };
+            assert_eq!((head.len(), input.len(), owned(&input)), (get.len(), left, left));
+        }
+        assert_eq!(input.take_head(&Limits::DEFAULT), Ok(Step::NeedMore));
     }
 }

@@ -11,18 +11,22 @@
 pub mod body;
 mod class;
 pub(crate) mod content;
+mod facts;
 mod fields;
 #[cfg(feature = "ws")]
 pub mod frame;
 pub mod head;
+mod head_reader;
 pub mod headers;
 pub mod http1;
 pub(crate) mod input;
+mod request_line;
 pub mod response;
 pub mod sse;
 mod step;
 mod text;
 mod uri;
+mod value;
 pub(crate) mod version;
 #[cfg(feature = "ws")]
 pub mod ws;

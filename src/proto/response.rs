@@ -97,7 +97,7 @@ impl Response {
 
     /// The answer that tells a peer of its fault. The connection closes after it.
     pub(crate) fn fault(fault: Fault) -> Response {
-        let answer = Response::error(fault.status(), fault.sentence());
+        let answer = Response::error(fault.status(), fault);
         match fault {
             // RFC 9110, 15.5.22 and RFC 6455, 4.4.
             Fault::UpgradeRequired | Fault::WebSocketVersion => answer
@@ -383,6 +383,12 @@ mod tests {
             assert!(matches!(written, Err(Error::Misuse(_))), "{name}: {value}");
             assert!(out.is_empty());
         }
+    }
+
+    #[test]
+    fn a_fault_is_told_by_its_sentence() {
+        let answer = Response::fault(Fault::Handshake(crate::error::HandshakeFault::Key));
+        assert_eq!(answer.content(), b"Sec-WebSocket-Key must be there once, and be 16 bytes in base64\n");
     }
 
     #[test]

@@ -1,123 +1,240 @@
 //! The URI grammar (RFC 3986) as far as a request needs it: targets, authorities, percent-decoding.
 //!
-//! Each check takes what has come so far, and whether that is all: a prefix passes if it can still become legal.
+//! [`Target`] and [`Authority`] judge what has come so far, go on where they stopped, and find the first byte that cannot
+//! stand there. What is short and can only be judged as a whole (a scheme, an address, a `%XX`) is looked at again when
+//! more of it has come.
 
 use core::net::Ipv6Addr;
+use core::ops::Range;
 use std::borrow::Cow;
 
-use super::class::{Class, PATH_AND_QUERY, REG_NAME};
+use super::class::{Class, PATH, QUERY, REG_NAME};
+use super::step::Step;
+use super::text::length;
 
 /// The schemes that an origin server answers for in absolute-form (RFC 9110, 4.2).
 const SCHEMES: [&[u8]; 2] = [b"http://", b"https://"];
 
-/// Is this a legal request-target for `method` (RFC 9112, 3.2)? CONNECT has none here.
-pub(super) fn is_target(method: &[u8], bytes: &[u8], all: bool) -> bool {
-    match bytes.first() {
-        None => !all,
-        Some(b'*') => method == b"OPTIONS" && bytes.len() == 1,
-        Some(b'/') => is_path_and_query(bytes, all),
-        Some(_) => SCHEMES.iter().any(|scheme| is_absolute(scheme, bytes, all)),
+/// How long a part is, if its end has come; the error is the place of the first byte that cannot stand there.
+type Part = Result<Step<usize>, usize>;
+
+/// A request-target as far as it has come (RFC 9112, 3.2). CONNECT has none here.
+#[derive(Clone, Debug)]
+pub(super) struct Target {
+    within: Within,
+    /// How much of it is judged.
+    judged: usize,
+    /// Where its path begins, or would.
+    path: Option<usize>,
+    /// Where its query begins.
+    query: Option<usize>,
+}
+
+/// Where in a target the next byte stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Within {
+    Start,
+    /// Behind the asterisk.
+    Asterisk,
+    Authority(Authority),
+    Path,
+    Query,
+}
+
+impl Target {
+    pub(super) const NEW: Target = Target { within: Within::Start, judged: 0, path: None, query: None };
+
+    /// Judges what has come of a target that begins where `bytes` do. Returns the place of the first byte that is not of
+    /// it, once that has come.
+    pub(super) fn read(&mut self, bytes: &[u8], method: &[u8]) -> Option<usize> {
+        while let Some(rest) = bytes.get(self.judged..).filter(|rest| !rest.is_empty()) {
+            match self.part(rest, method) {
+                Ok(Step::Complete(length)) => self.judged += length,
+                Ok(Step::NeedMore) => return None,
+                Err(place) => return Some(self.judged + place),
+            }
+        }
+        None
+    }
+
+    #[cfg(test)]
+    pub(super) fn judged(&self) -> usize {
+        self.judged
+    }
+
+    /// Whether it may end at this place.
+    pub(super) fn may_end(&self, place: usize) -> bool {
+        let whole = match self.within {
+            Within::Start => false,
+            Within::Authority(authority) => authority.may_end(),
+            Within::Asterisk | Within::Path | Within::Query => true,
+        };
+        whole && place == self.judged
+    }
+
+    /// Where its path stands; empty if it has none.
+    pub(super) fn path(&self) -> Range<usize> {
+        let end = self.query.map_or(self.judged, |query| query - 1);
+        self.path.unwrap_or(end)..end
+    }
+
+    /// Where its query stands.
+    pub(super) fn query(&self) -> Option<Range<usize>> {
+        self.query.map(|query| query..self.judged)
+    }
+
+    fn part(&mut self, rest: &[u8], method: &[u8]) -> Part {
+        match (self.within, rest[0]) {
+            (Within::Start, b'/') => self.enter(Within::Path, 0),
+            (Within::Start, b'*') if method == b"OPTIONS" => self.enter(Within::Asterisk, 1),
+            (Within::Start, _) => {
+                let scheme = scheme(rest)?;
+                if let Step::Complete(_) = scheme {
+                    self.within = Within::Authority(Authority::Start);
+                }
+                Ok(scheme)
+            }
+            (Within::Authority(authority), b'/') if authority.may_end() => self.enter(Within::Path, 0),
+            (Within::Authority(authority), b'?') if authority.may_end() => self.enter(Within::Path, 0),
+            (Within::Authority(mut authority), _) => {
+                let part = authority.part(rest);
+                self.within = Within::Authority(authority);
+                part
+            }
+            (Within::Path, b'?') => {
+                (self.within, self.query) = (Within::Query, Some(self.judged + 1));
+                Ok(Step::Complete(1))
+            }
+            (Within::Path, _) => encoded(rest, PATH),
+            (Within::Query, _) => encoded(rest, QUERY),
+            (Within::Asterisk, _) => Err(0),
+        }
+    }
+
+    fn enter(&mut self, within: Within, length: usize) -> Part {
+        (self.within, self.path) = (within, Some(self.judged));
+        Ok(Step::Complete(length))
     }
 }
 
-/// Is this `scheme://authority[/path][?query]` (RFC 9112, 3.2.2)?
-fn is_absolute(scheme: &[u8], bytes: &[u8], all: bool) -> bool {
-    let (start, rest) = bytes.split_at(scheme.len().min(bytes.len()));
-    if !scheme[..start.len()].eq_ignore_ascii_case(start) {
-        return false;
+/// `http://` or `https://`, in any case.
+fn scheme(bytes: &[u8]) -> Part {
+    let alike =
+        |scheme: &[u8]| scheme.iter().zip(bytes).take_while(|(a, b)| a.eq_ignore_ascii_case(b)).count();
+    let mut longest = 0;
+    for scheme in SCHEMES {
+        longest = longest.max(alike(scheme));
+        if alike(scheme) == scheme.len() {
+            return Ok(Step::Complete(scheme.len()));
+        }
     }
-    if start.len() < scheme.len() {
-        return !all;
-    }
-    let (authority, path) = split_authority(rest);
-    is_authority(authority, all || !path.is_empty()) && is_path_and_query(path, all)
+    if longest == bytes.len() { Ok(Step::NeedMore) } else { Err(longest) }
 }
 
-/// Splits what follows `scheme://` into the authority and the rest.
-fn split_authority(bytes: &[u8]) -> (&[u8], &[u8]) {
-    let end = bytes.iter().position(|b| matches!(b, b'/' | b'?')).unwrap_or(bytes.len());
-    bytes.split_at(end)
+/// What comes next of `uri-host [":" port]` with a host that is not empty (RFC 3986, 3.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Authority {
+    Start,
+    /// More of a name.
+    Name,
+    /// A port, or nothing, behind an address in brackets.
+    Literal,
+    /// More of this port.
+    Port(u16),
 }
 
-/// Splits a legal target into its raw path and its raw query; an absolute-form without a path has `/`, or `*`
-/// for OPTIONS (RFC 9112, 3.2.4).
-pub(super) fn split_target<'a>(method: &[u8], target: &'a [u8]) -> (&'a [u8], &'a [u8]) {
-    let scheme = SCHEMES.iter().find(|s| target.len() > s.len() && target[..s.len()].eq_ignore_ascii_case(s));
-    let after = scheme.map_or(target, |s| split_authority(&target[s.len()..]).1);
-    let end = after.iter().position(|b| *b == b'?').unwrap_or(after.len());
-    let (path, query) = after.split_at(end);
-    let path = match (path.is_empty(), method, query.is_empty()) {
-        (false, _, _) => path,
-        (true, b"OPTIONS", true) => b"*",
-        (true, _, _) => b"/",
-    };
-    (path, query.get(1..).unwrap_or_default())
-}
-
-/// Is this `uri-host [":" port]` (RFC 3986, 3.2) with a host that is not empty?
-pub(super) fn is_authority(bytes: &[u8], all: bool) -> bool {
-    if bytes.first() == Some(&b'[') {
-        return is_ip_literal(bytes, all);
+impl Authority {
+    /// Judges what has come. Returns how much of it is judged for good, and the place of the first byte that is not of it,
+    /// once that has come.
+    pub(super) fn read(&mut self, bytes: &[u8]) -> (usize, Option<usize>) {
+        let mut judged = 0;
+        while let Some(rest) = bytes.get(judged..).filter(|rest| !rest.is_empty()) {
+            match self.part(rest) {
+                Ok(Step::Complete(length)) => judged += length,
+                Ok(Step::NeedMore) => break,
+                Err(place) => return (judged, Some(judged + place)),
+            }
+        }
+        (judged, None)
     }
-    let end = bytes.iter().position(|b| *b == b':').unwrap_or(bytes.len());
-    let (host, port) = bytes.split_at(end);
-    if host.is_empty() && (all || !port.is_empty()) {
-        return false;
+
+    /// Whether this may be all, if all that has come is judged.
+    pub(super) fn may_end(self) -> bool {
+        self != Authority::Start
     }
-    is_encoded(host, all || !port.is_empty(), REG_NAME) && is_port(port)
+
+    fn part(&mut self, rest: &[u8]) -> Part {
+        let (next, part) = match (*self, rest[0]) {
+            (Authority::Start, b'[') => (Authority::Literal, literal(rest)),
+            (Authority::Name | Authority::Literal, b':') => (Authority::Port(0), Ok(Step::Complete(1))),
+            (Authority::Start | Authority::Name, _) => (Authority::Name, encoded(rest, REG_NAME)),
+            (Authority::Port(port), b'0'..=b'9') => return self.add_digits(port, rest),
+            (Authority::Literal | Authority::Port(_), _) => return Err(0),
+        };
+        if let Ok(Step::Complete(_)) = part {
+            *self = next;
+        }
+        part
+    }
+
+    /// A port is at most 65535, however many zeros stand before it.
+    fn add_digits(&mut self, mut port: u16, rest: &[u8]) -> Part {
+        let digits = rest.iter().take_while(|b| b.is_ascii_digit()).enumerate();
+        let mut length = 0;
+        for (place, digit) in digits {
+            let more = port.checked_mul(10).and_then(|port| port.checked_add(u16::from(digit - b'0')));
+            port = more.ok_or(place)?;
+            length = place + 1;
+        }
+        *self = Authority::Port(port);
+        Ok(Step::Complete(length))
+    }
 }
 
-fn is_ip_literal(bytes: &[u8], all: bool) -> bool {
+/// An IPv6 address in brackets.
+fn literal(bytes: &[u8]) -> Part {
     let end = bytes.iter().position(|b| *b == b']');
-    let Ok(address) = core::str::from_utf8(&bytes[1..end.unwrap_or(bytes.len())]) else { return false };
+    let address = &bytes[1..end.unwrap_or(bytes.len())];
     match end {
-        Some(end) => address.parse::<Ipv6Addr>().is_ok() && is_port(&bytes[end + 1..]),
-        None => !all && may_become_address(address),
+        Some(end) if parses(address, "") => Ok(Step::Complete(end + 1)),
+        None if may_become_address(address) => Ok(Step::NeedMore),
+        _ => {
+            let hopeless = |length: &usize| !may_become_address(&address[..*length]);
+            // The first `length` bytes behind the bracket end at `length`.
+            Err((1..=address.len()).find(hopeless).unwrap_or(address.len() + 1))
+        }
     }
 }
 
 /// Is this the start of an IPv6 address? If it is, one of these makes it whole.
-fn may_become_address(start: &str) -> bool {
-    ["", ":", "::", "0", "0.0", "0.0.0", ".0", ".0.0", ".0.0.0"]
-        .iter()
-        .any(|rest| format!("{start}{rest}").parse::<Ipv6Addr>().is_ok())
+fn may_become_address(start: &[u8]) -> bool {
+    ["", ":", "::", "0", "0.0", "0.0.0", ".0", ".0.0", ".0.0.0"].iter().any(|rest| parses(start, rest))
 }
 
-/// Is this empty, or a colon and digits that are a port?
-fn is_port(bytes: &[u8]) -> bool {
-    match bytes.split_first() {
-        None => true,
-        Some((b':', digits)) => digits.iter().all(u8::is_ascii_digit) && fits_port(digits),
-        Some(_) => false,
+fn parses(start: &[u8], rest: &str) -> bool {
+    // No address is longer, so this bounds the copy.
+    let start = core::str::from_utf8(start).ok().filter(|start| start.len() <= 45);
+    start.is_some_and(|start| format!("{start}{rest}").parse::<Ipv6Addr>().is_ok())
+}
+
+/// Bytes of this class up to a `%XX`, or one such.
+fn encoded(bytes: &[u8], legal: Class) -> Part {
+    let length = length(bytes, legal);
+    match bytes.get(length) {
+        _ if length > 0 => Ok(Step::Complete(length)),
+        Some(b'%') => escape(bytes),
+        _ => Err(0),
     }
 }
 
-/// Is the number at most 65535, however many zeros stand before it?
-fn fits_port(digits: &[u8]) -> bool {
-    let value = digits.iter().try_fold(0u16, |n, d| n.checked_mul(10)?.checked_add(u16::from(d - b'0')));
-    value.is_some()
-}
-
-fn is_path_and_query(bytes: &[u8], all: bool) -> bool {
-    is_encoded(bytes, all, PATH_AND_QUERY)
-}
-
-/// Is every byte legal, or part of a `%XX`?
-fn is_encoded(bytes: &[u8], all: bool, legal: Class) -> bool {
-    let mut rest = bytes;
-    while let Some((&byte, tail)) = rest.split_first() {
-        rest = tail;
-        if byte == b'%' {
-            let digits = &tail[..tail.len().min(2)];
-            if !digits.iter().all(u8::is_ascii_hexdigit) || (digits.len() < 2 && all) {
-                return false;
-            }
-            rest = &tail[digits.len()..];
-        } else if !legal.has(byte) {
-            return false;
-        }
+/// `%XX`.
+fn escape(bytes: &[u8]) -> Part {
+    let digits = bytes.iter().skip(1).take(2);
+    match digits.clone().position(|b| !b.is_ascii_hexdigit()) {
+        Some(place) => Err(1 + place),
+        None if digits.len() < 2 => Ok(Step::NeedMore),
+        None => Ok(Step::Complete(3)),
     }
-    true
 }
 
 /// Undoes percent-encoding, and `+` for a blank in a query. What is not UTF-8 then becomes U+FFFD.
@@ -150,36 +267,70 @@ fn hex_pair(bytes: &[u8]) -> Option<u8> {
 mod tests {
     use super::*;
 
+    /// Whether the target is whole; the error is the place of the byte that is not legal.
+    fn judge(method: &str, text: &str) -> Result<bool, usize> {
+        let mut target = Target::NEW;
+        match target.read(text.as_bytes(), method.as_bytes()) {
+            Some(place) => Err(place),
+            None => Ok(target.may_end(text.len())),
+        }
+    }
+
     #[test]
     fn every_prefix_of_a_legal_target_may_still_become_one() {
-        let plain = ["/", "/a%20b?c=%41&d", "http://h/x", "HTTPS://[::1]:80?q", "http://a.b:1"];
+        let plain = [
+            "/",
+            "/a%20b?c=%41&d",
+            "/[|]^?{`\\}",
+            "http://h/x",
+            "HTTPS://[::1]:80?q",
+            "http://a.b:1",
+            "http://%41:",
+        ];
         let addresses =
             ["1:2:3:4:5:6:7:8", "::", "1::8", "1:2:3:4:5:6:7::", "::2:3:4:5:6:7:8", "1::5:6:7:abcd"];
         let mixed = ["::1.20.255.0", "1:2:3:4:5:6:1.2.3.4", "::2:3:4:5:6:1.2.3.4", "1:2:3:4:5::1.2.3.4"];
         let literals = addresses.iter().chain(&mixed).map(|address| format!("http://[{address}]"));
         for target in plain.into_iter().map(str::to_owned).chain(literals) {
-            assert!(is_target(b"GET", target.as_bytes(), true), "{target}");
-            for end in 0..target.len() {
-                assert!(is_target(b"GET", &target.as_bytes()[..end], false), "{target} cut at {end}");
+            assert_eq!(judge("GET", &target), Ok(true), "{target}");
+            let mut cut = Target::NEW;
+            for end in 0..=target.len() {
+                assert!(judge("GET", &target[..end]).is_ok(), "{target} cut at {end}");
+                assert_eq!(cut.read(&target.as_bytes()[..end], b"GET"), None, "{target} from {end} on");
             }
+            assert!(cut.may_end(target.len()), "{target} byte by byte");
         }
     }
 
     #[test]
-    fn a_hopeless_prefix_is_refused_at_once() {
+    fn a_hopeless_prefix_is_refused_at_its_last_byte() {
         for target in [
             "*",
             "a",
-            "ftp",
+            "hp",
+            "httpx",
+            "http:/a",
+            "f",
             "/#",
             "/%g",
+            "/%4g",
+            "/\\",
+            "/{",
+            "/?<",
+            "/%4?",
             "http://:",
             "http://[g",
             "http://u@",
+            "http://h%4/",
+            "http://h%4?",
             "http://h:6553a",
+            "http://h:65536",
             "http://[:1",
             "http://[:::",
             "http://[1::2::",
+            "http://[1]",
+            "http://[]",
+            "http://[::]a",
             "http://[12345",
             "http://[1:2:3:4:5:6:7:8:",
             "http://[1:2:3:4:5:6:7:1.",
@@ -188,14 +339,27 @@ mod tests {
             "http://[::1..",
             "http://[::1.2.3.4:",
         ] {
-            assert!(!is_target(b"GET", target.as_bytes(), false), "{target}");
+            for behind in ["", "/a]b%20"] {
+                let whole = format!("{target}{behind}");
+                assert_eq!(judge("GET", &whole), Err(target.len() - 1), "{whole}");
+            }
+            let mut cut = Target::NEW;
+            let found = (1..=target.len()).find_map(|end| cut.read(&target.as_bytes()[..end], b"GET"));
+            assert_eq!(found, Some(target.len() - 1), "{target} byte by byte");
+        }
+        for open in ["", "h", "https:/", "http://", "http://[::1", "http://h%4", "/%", "/%4"] {
+            assert_eq!(judge("GET", open), Ok(false), "{open} is not whole");
         }
     }
 
     #[test]
     fn ports_end_at_65535() {
-        assert!(is_authority(b"h:65535", true) && is_authority(b"h:", true) && is_authority(b"h:0080", true));
-        assert!(!is_authority(b"h:65536", true) && !is_authority(b":80", true));
+        for (text, legal) in
+            [("h:65535", true), ("h:", true), ("h:00080", true), ("h:65536", false), (":80", false)]
+        {
+            let mut authority = Authority::Start;
+            assert_eq!(authority.read(text.as_bytes()) == (text.len(), None), legal, "{text}");
+        }
     }
 
     #[test]
@@ -208,9 +372,18 @@ mod tests {
     }
 
     #[test]
-    fn absolute_form_has_a_path() {
-        assert_eq!(split_target(b"GET", b"http://h?q=1"), (&b"/"[..], &b"q=1"[..]));
-        assert_eq!(split_target(b"OPTIONS", b"http://h"), (&b"*"[..], &b""[..]));
-        assert_eq!(split_target(b"GET", b"/a?b?c"), (&b"/a"[..], &b"b?c"[..]));
+    fn a_target_has_a_path_and_a_query() {
+        for (method, text, path, query) in [
+            ("GET", "http://h?q=1", "", Some("q=1")),
+            ("GET", "http://h", "", None),
+            ("GET", "http://h:80/a", "/a", None),
+            ("OPTIONS", "*", "*", None),
+            ("GET", "/a%20?b?c", "/a%20", Some("b?c")),
+            ("GET", "/?", "/", Some("")),
+        ] {
+            let mut target = Target::NEW;
+            assert_eq!(target.read(text.as_bytes(), method.as_bytes()), None);
+            assert_eq!((&text[target.path()], target.query().map(|at| &text[at])), (path, query), "{text}");
+        }
     }
 }

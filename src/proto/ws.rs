@@ -11,7 +11,7 @@ use super::class::TOKEN;
 use super::head::Head;
 use super::text::{is_token, is_value_byte};
 use super::version::Version;
-use crate::error::Fault;
+use crate::error::{Fault, HandshakeFault};
 
 /// What RFC 6455, 1.3 appends to the key.
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -42,27 +42,39 @@ impl Upgrade {
         if !is_upgrade(head) {
             return Err(Fault::UpgradeRequired);
         }
-        let empty = matches!(head.framing(), Framing::None | Framing::Length(0));
-        if head.method() != "GET" || head.version() != Version::Http11 || !empty {
-            return Err(Fault::Handshake);
-        }
-        if !lists(head, "connection", b"upgrade") || !lists(head, "upgrade", b"websocket") {
-            return Err(Fault::Handshake);
-        }
+        check_request(head)?;
         if one(head, "sec-websocket-version") != Some(b"13") {
             return Err(Fault::WebSocketVersion);
         }
-        let key = one(head, "sec-websocket-key").filter(|key| is_key(key)).ok_or(Fault::Handshake)?;
-        let mut extensions = head.values("sec-websocket-extensions");
-        if !extensions.all(is_extension_list) || offered(head).is_none() {
-            return Err(Fault::Handshake);
+        let key = one(head, "sec-websocket-key").filter(|key| is_key(key));
+        let key = key.ok_or(Fault::Handshake(HandshakeFault::Key))?;
+        if !head.values("sec-websocket-extensions").all(is_extension_list) {
+            return Err(Fault::Handshake(HandshakeFault::Extensions));
+        }
+        if offered(head).is_none() {
+            return Err(Fault::Handshake(HandshakeFault::Protocols));
         }
         let digest = Sha1::new().chain_update(key).chain_update(GUID).finalize();
         Ok(Upgrade { accept: STANDARD.encode(digest) })
     }
 }
 
-/// The subprotocols that the client offers: distinct tokens (RFC 6455, 4.1), or `None` if they are not.
+/// Checks what makes a request one that may be upgraded.
+fn check_request(head: &Head) -> Result<(), Fault> {
+    let empty = matches!(head.framing(), Framing::None | Framing::Length(0));
+    let rules = [
+        (head.method() == "GET", HandshakeFault::Method),
+        (head.version() == Version::Http11, HandshakeFault::Version),
+        (empty, HandshakeFault::Body),
+        (lists(head, "connection", b"upgrade"), HandshakeFault::Connection),
+        (lists(head, "upgrade", b"websocket"), HandshakeFault::Upgrade),
+    ];
+    let broken = rules.into_iter().find(|(kept, _)| !kept);
+    broken.map_or(Ok(()), |(_, fault)| Err(Fault::Handshake(fault)))
+}
+
+/// The subprotocols that the client offers, of as many fields as there are: distinct tokens (RFC 6455, 4.1 and 11.3.4), or
+/// `None` if they are not.
 pub fn offered(head: &Head) -> Option<Vec<&str>> {
     let mut names: Vec<&str> = Vec::new();
     for name in head.list("sec-websocket-protocol") {
@@ -83,25 +95,32 @@ fn one<'a>(head: &'a Head, name: &'a str) -> Option<&'a [u8]> {
     values.next().filter(|_| values.next().is_none())
 }
 
-/// 16 bytes in base64 (RFC 6455, 4.1).
+/// Whether this is 16 bytes in base64 (RFC 6455, 4.2.1): 22 digits and the padding. The four bits of the last digit
+/// that belong to no byte may be anything (RFC 4648, 3.5).
 fn is_key(key: &[u8]) -> bool {
-    STANDARD.decode(key).is_ok_and(|bytes| bytes.len() == 16)
+    let is_digit = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/');
+    matches!(key, [digits @ .., b'=', b'='] if digits.len() == 22 && digits.iter().all(is_digit))
 }
 
-/// A list of `token *( ";" token [ "=" ( token / quoted-string ) ] )` (RFC 6455, 9.1).
+/// Whether this is a list of `token *( ";" token [ "=" ( token / quoted-string ) ] )` (RFC 6455, 9.1). Its elements may
+/// be empty (RFC 9110, 5.6.1.2).
 fn is_extension_list(value: &[u8]) -> bool {
-    let mut rest = value;
-    loop {
-        let Some(after) = extension(skip_blanks(rest)) else { return false };
-        match skip_blanks(after).split_first() {
+    let mut rest = skip_blanks(value);
+    while !rest.is_empty() {
+        if rest[0] != b',' {
+            let Some(after) = extension(rest) else { return false };
+            rest = after;
+        }
+        match rest.split_first() {
             None => return true,
-            Some((b',', tail)) => rest = tail,
+            Some((b',', tail)) => rest = skip_blanks(tail),
             Some(_) => return false,
         }
     }
+    true
 }
 
-/// Reads one extension with its parameters; returns what follows it.
+/// Reads one extension with its parameters; returns what follows it and the blanks behind it.
 fn extension(bytes: &[u8]) -> Option<&[u8]> {
     let mut rest = skip_blanks(token(bytes)?);
     while let Some((b';', tail)) = rest.split_first() {
@@ -151,10 +170,22 @@ mod tests {
 
     #[test]
     fn extensions_follow_their_grammar() {
-        for good in ["a", "a; b", "a; b=c", "a;b=\"c\", d", "a; b=\"\\c\"", "a ; b = c , d"] {
+        for good in [
+            "",
+            "a",
+            "a; b",
+            "a; b=c",
+            "a;b=\"c\", d",
+            "a; b=\"\\c\"",
+            "a ; b = c , d",
+            ",a",
+            "a,",
+            "a, \t,b",
+            " , ,",
+        ] {
             assert!(is_extension_list(good.as_bytes()), "{good}");
         }
-        for bad in ["", "a;", "a b", "a; b=", "a; b=\"c", "a; b=\"\"", "a; b=\"c d\"", ",a", "a,"] {
+        for bad in ["a;", "a;,b", "a;;b", "a b", ", a b", "a; b=", "a; b=\"c", "a; b=\"\"", "a; b=\"c d\""] {
             assert!(!is_extension_list(bad.as_bytes()), "{bad}");
         }
     }

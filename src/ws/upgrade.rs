@@ -3,8 +3,7 @@
 use super::heart::Heart;
 use super::{Engine, WebSocket};
 use crate::conn::exchange::Exchange;
-use crate::error::Fault;
-use crate::error::{Error, Result};
+use crate::error::{Error, Fault, HandshakeFault, Result};
 use crate::proto::http1::Receiving;
 use crate::proto::ws::{Upgrade, is_upgrade, offered};
 
@@ -54,7 +53,7 @@ impl<'c> Exchange<'c> {
         let upgrade = Upgrade::of(self.head())?;
         if self.conn.http.state().receiving == Receiving::Discard {
             // Frames are missing that the client has sent too early.
-            return Err(Fault::Handshake.into());
+            return Err(Fault::Handshake(HandshakeFault::Early).into());
         }
         if protocol.is_some_and(|name| !offered(self.head()).unwrap_or_default().contains(&name)) {
             return Err(Error::Misuse("the subprotocol was not offered"));

@@ -23,7 +23,7 @@ pub fn tails() -> impl Iterator<Item = &'static [u8]> {
 
 /// The tails, and what makes half a body whole: the end of a line, data, and the last chunk.
 pub fn rests() -> impl Iterator<Item = Vec<u8>> {
-    let line_ends = ["", "\n", "\r\n", "a\r\n", "a\"\r\n"].into_iter();
+    let line_ends = ["", "\n", "\r\n", "a\r\n", "a\"\r\n", ";a\r\n"].into_iter();
     let sizes = (0..=16).chain([65_535, 65_536]);
     let bodies = sizes.flat_map(move |size| {
         line_ends.clone().map(move |end| [end, &"a".repeat(size), "\r\n0\r\n\r\n"].concat().into_bytes())

@@ -1,8 +1,10 @@
-//! A verdict on a head comes once and stays, and an accepted head says what its lines say.
+//! A verdict on a head comes once and stays, also where it comes byte by byte, and an accepted head says what its lines
+//! say.
 
 use std::str::from_utf8;
 
 use tidings::proto::Step;
+use tidings::proto::http1::{Http1, Turn};
 use tidings::{Fault, Head, Limits, Version};
 
 use super::completions::{ends_in_unknown_coding, tails};
@@ -18,6 +20,7 @@ pub fn check(data: &[u8]) {
     let bytes = input.rest();
     let whole = parse(bytes, &limits);
     stays(bytes, &limits, &whole);
+    goes_on(&bytes[..bytes.len().min(400)], &limits);
     match &whole {
         None => may_become_whole(bytes, &limits),
         Some(Ok((head, used))) => {
@@ -48,6 +51,24 @@ fn stays(bytes: &[u8], limits: &Limits, whole: &Verdict) {
         let verdict = parse(&bytes[..end], limits);
         assert!(verdict == *whole || (verdict.is_none() && !found), "{verdict:?} at {end}, then {whole:?}");
         found |= verdict.is_some();
+    }
+}
+
+/// What is read on from where it stopped has the verdict of what is read from the start.
+fn goes_on(bytes: &[u8], limits: &Limits) {
+    let mut http = Http1::new();
+    for end in 1..=bytes.len() {
+        http.receive(&bytes[end - 1..end]);
+        let verdict = match http.head(limits) {
+            Ok(Turn::Head(head)) => Some(Ok((head, end))),
+            Ok(Turn::NeedMore) => None,
+            Ok(Turn::End) => panic!("an end that nobody made"),
+            Err(fault) => Some(Err(fault)),
+        };
+        assert_eq!(verdict, parse(&bytes[..end], limits), "byte by byte, {end} of them");
+        if verdict.is_some() {
+            return;
+        }
     }
 }
 

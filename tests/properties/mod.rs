@@ -4,6 +4,7 @@
 
 pub mod chunked;
 mod completions;
+pub mod fields;
 #[cfg(feature = "ws")]
 pub mod frames;
 pub mod framing;

@@ -61,7 +61,8 @@ pub fn chunks(bytes: &[u8]) -> Option<Chunks> {
         let line = lines.next()?;
         let digits = line.iter().take_while(|b| b.is_ascii_hexdigit()).count();
         let zeros = line.iter().take_while(|b| **b == b'0').count();
-        assert!(matches!(line.get(digits), None | Some(b';')), "behind a chunk size");
+        assert!(matches!(trim(&line[digits..]), [] | [b';', ..]), "behind a chunk size");
+        assert!(!line.ends_with(b" ") && !line.ends_with(b"\t"), "a blank that belongs to no extension");
         found.beside += zeros.min(digits.saturating_sub(1)) + line.len() - digits;
         let digits = from_utf8(&line[..digits]).expect("digits");
         let size = usize::from_str_radix(digits, 16).expect("a chunk size");

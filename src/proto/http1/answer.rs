@@ -155,8 +155,7 @@ impl Http1 {
         }
         more.lines_of_upgrade().for_each(|line| out.extend_from_slice(line.as_bytes()));
         out.extend_from_slice(b"\r\n");
-        self.input.drop_taken();
-        let rest = self.input.edit(core::mem::take);
+        let rest = self.input.take_rest();
         self.close();
         rest
     }
