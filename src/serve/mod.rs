@@ -170,8 +170,9 @@ fn converse(mut conn: Conn, handler: &impl AsyncFn(Exchange<'_>) -> Result<()>) 
                 Ok(Some(exchange)) => Call::new(|| handler(exchange)),
                 Ok(None) | Err(_) => return,
             };
-            if let Err(error) = call.await {
-                Box::pin(conn.refuse(error)).await;
+            // An error is boxed at once, with its answer: there would be room for it in each idle connection.
+            if let Some(refusal) = call.await.err().map(|error| Box::pin(conn.refuse(error))) {
+                refusal.await;
                 return;
             }
         }
