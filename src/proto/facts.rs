@@ -62,10 +62,9 @@ impl Facts {
     /// Takes a whole value into account, of which so much is judged.
     pub(super) fn finish(&mut self, value: Value, judged: usize, bytes: &[u8]) -> Result<(), Fault> {
         match value {
+            // Half of an address, or of a `%XX`.
+            Value::Host(_) if judged < bytes.len() => return Err(Fault::Host),
             // An empty one is what a client sends for a URI without an authority (RFC 9112, 3.2).
-            Value::Host(host) if judged < bytes.len() || !(host.may_end() || bytes.is_empty()) => {
-                return Err(Fault::Host);
-            }
             Value::Host(_) | Value::HostEnd => self.host = true,
             Value::Length(Some(length)) | Value::LengthEnd(length) => self.framing = Framing::Length(length),
             Value::Length(None) => return Err(Fault::ContentLength),
