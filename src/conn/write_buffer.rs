@@ -14,7 +14,7 @@ pub(crate) const PROGRESS: usize = 16 * 1024;
 
 /// Content up to this many bytes is copied behind its head, so that both are one write. Larger content is written from
 /// where it is.
-const COPIED: usize = 2 * 1024;
+const COPIED: usize = 1024;
 
 /// The most memory in bytes that a thread keeps for its next answer.
 const REUSED: usize = 16 * 1024;

@@ -42,7 +42,7 @@ impl Http1 {
             false => Coding::None,
         };
         // At once for the head, and for the content if that is little.
-        out.reserve(answer.head_size() + answer.content().len().min(2 * 1024));
+        out.reserve(answer.head_size() + answer.content().len().min(1024));
         answer.write_head(coding, Persistence::of(keep, terms.version), date, out)?;
         self.writer = if keep { Writer::Sent } else { Writer::Over };
         Ok(if terms.head_only { Content::EMPTY } else { answer.into_content() })
