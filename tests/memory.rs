@@ -54,13 +54,12 @@ fn a_body_is_not_copied_for_slow_clients() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     static PAGE: [u8; LARGE] = [b'p'; LARGE];
     let shared: Arc<[u8]> = vec![b's'; LARGE].into();
-    let bodies: [fn(&Arc<[u8]>) -> Content; 2] = [|_| Content::from(&PAGE), |shared| shared.clone().into()];
-    for body in bodies {
+    for body in [Content::from(&PAGE), Content::from(shared)] {
         World::run(Limits::DEFAULT, async |world| {
             let (region, mut clients) = (Region::new(HEAP), Vec::new());
             for _ in 0..250 {
-                let shared = shared.clone();
-                let mut client = client(&world, 100, move || body(&shared));
+                let body = body.clone();
+                let mut client = client(&world, 100, move || body.clone());
                 client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
                 clients.push(client);
             }
