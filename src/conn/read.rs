@@ -144,9 +144,12 @@ impl Conn {
     /// By when pipelined bytes, or a body that the handler may yet read, must be used: others could have their room.
     /// Never, if they take no more than each connection has for itself.
     pub(crate) fn unused_by(&mut self) -> Moment {
-        let receiving = self.http.state().receiving;
-        match self.http.buffered() + self.kept() > OWN_BUFFER && self.http.buffered() > 0 {
-            true if matches!(receiving, Receiving::Body | Receiving::Complete) => self.receive_by(),
+        let buffered = self.http.buffered();
+        if buffered == 0 || buffered + self.kept() <= OWN_BUFFER {
+            return Moment::NEVER;
+        }
+        match self.http.state().receiving {
+            Receiving::Body | Receiving::Complete => self.receive_by(),
             _ => Moment::NEVER,
         }
     }

@@ -80,9 +80,18 @@ impl Stream {
         Stream::Foreign(Box::new(Box::new(io)))
     }
 
+    /// Whether it has nothing to flush.
+    #[cfg(all(feature = "ws", not(feature = "tungstenite")))]
+    pub(crate) fn is_tcp(&self) -> bool {
+        matches!(self, Stream::Tcp(_))
+    }
+
     /// Has the kernel watch the peer as `to` says, if it does not yet: so that one that has vanished is noticed within
     /// [`Limits::ping`] and [`Limits::write_time`].
     pub(crate) fn watch(&self, watch: &mut Watch, to: Watch, limits: &Limits) {
+        if *watch == to {
+            return;
+        }
         // Without heartbeats the kernel is all that asks.
         let (to, ping) = match limits.ping.is_zero() {
             true => (Watch::Asks, Limits::DEFAULT.ping),

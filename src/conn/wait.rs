@@ -83,6 +83,7 @@ impl Peer for Conn {
         self
     }
 
+    #[inline]
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
         Conn::poll_flush(self, cx)
     }

@@ -17,9 +17,34 @@ impl Conn {
     }
 
     /// Nobody waits any more for the peer to read.
+    #[inline]
     pub(crate) fn pause(&mut self) {
-        let seat = &self.seat;
-        self.out.pause(|| seat.now());
+        if !self.out.is_empty() {
+            let seat = &self.seat;
+            self.out.pause(|| seat.now());
+        }
+    }
+
+    /// Writes bytes straight from where they are if nothing is to go before them, and keeps what the peer does not take; a
+    /// flush is to follow.
+    #[cfg(all(feature = "ws", not(feature = "tungstenite")))]
+    pub(crate) fn write_now(&mut self, cx: &mut Context<'_>, mut bytes: &[u8]) -> Result<()> {
+        self.turns.take(1);
+        if self.out.is_empty() && !bytes.is_empty() {
+            match self.io.poll_write(cx, bytes) {
+                Poll::Ready(Ok(written)) => bytes = &bytes[written..],
+                Poll::Ready(Err(error)) => {
+                    self.end(End::Cut);
+                    return Err(error.into());
+                }
+                Poll::Pending => {}
+            }
+        }
+        // Also if nothing is left, where the stream itself is to be flushed.
+        if !bytes.is_empty() || !self.io.is_tcp() {
+            self.out.bytes().extend_from_slice(bytes);
+        }
+        Ok(())
     }
 
     /// Writes as much as the peer takes now.
@@ -40,11 +65,16 @@ impl Conn {
         Poll::Ready(Ok(()))
     }
 
-    /// Writes what is to be written, within its time.
+    /// Writes what is to be written, within its time, and lets the others go first now and then.
+    #[inline]
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        if self.out.is_empty() {
-            return Poll::Ready(Ok(()));
+        match self.out.is_empty() {
+            true => self.turns.poll_give_way(cx).map(Ok),
+            false => self.poll_flush_all(cx),
         }
+    }
+
+    fn poll_flush_all(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
         // Mostly the peer takes it at once, and no time has to be looked up.
         let error = match self.poll_write(cx) {
             Poll::Ready(Ok(())) => {

@@ -8,10 +8,38 @@ use crate::error::{Error, Result};
 pub struct Headers {
     /// As they go out, each with its line end.
     lines: String,
+    /// Which of [`SINGLETONS`] are among them, a bit each.
+    singletons: u16,
     /// The options of `Connection`, which the connection completes.
     connection: String,
     /// Whether one of them is `close`.
     closes: bool,
+}
+
+/// Fields of which an answer has one at most: a second one takes the place of the first. (Not `Set-Cookie`, `Vary` and other
+/// lists, of which each may have its own line: RFC 9110, 5.3.)
+const SINGLETONS: [&str; 15] = [
+    "Access-Control-Allow-Credentials",
+    "Access-Control-Allow-Origin",
+    "Access-Control-Max-Age",
+    "Age",
+    "Content-Location",
+    "Content-Range",
+    "Content-Type",
+    "ETag",
+    "Expires",
+    "Last-Modified",
+    "Location",
+    "Retry-After",
+    "Server",
+    "Strict-Transport-Security",
+    "X-Accel-Buffering",
+];
+
+/// The bit of a singleton; none for other fields.
+fn bit(name: &str) -> u16 {
+    let is = |singleton: &&str| singleton.len() == name.len() && singleton.eq_ignore_ascii_case(name);
+    SINGLETONS.iter().position(is).map_or(0, |place| 1 << place)
 }
 
 impl Headers {
@@ -20,34 +48,43 @@ impl Headers {
         check(name, value)?;
         if name.eq_ignore_ascii_case("connection") {
             value.split(',').map(str::trim_ascii).for_each(|option| self.add_option(option));
-        } else {
-            match self.lines.is_empty() {
-                // Room for some at once: growing step by step takes longer than all else here.
-                true => self.lines.reserve(160),
-                false if is_singleton(name) => self.remove(name),
-                false => {}
-            }
-            [name, ": ", value, "\r\n"].iter().for_each(|part| self.lines.push_str(part));
+            return Ok(());
         }
+        if self.lines.is_empty() {
+            // Room for some at once: growing step by step takes longer than all else here.
+            self.lines.reserve(160);
+        }
+        let bit = bit(name);
+        if self.singletons & bit != 0 {
+            let others = self.each().filter(|line| !name_of(line).eq_ignore_ascii_case(name));
+            self.lines = others.collect();
+        }
+        self.singletons |= bit;
+        [name, ": ", value, "\r\n"].iter().for_each(|part| self.lines.push_str(part));
         Ok(())
     }
 
-    fn has(&self, name: &str) -> bool {
-        self.lines.split_inclusive("\r\n").any(|line| name_of(line).eq_ignore_ascii_case(name))
-    }
-
-    fn remove(&mut self, name: &str) {
-        if self.has(name) {
-            let others =
-                self.lines.split_inclusive("\r\n").filter(|line| !name_of(line).eq_ignore_ascii_case(name));
-            self.lines = others.collect();
+    /// Adds all of another's, but for singletons that are here already.
+    pub(crate) fn append(&mut self, other: &Headers) {
+        if self.singletons & other.singletons == 0 {
+            self.lines.push_str(&other.lines);
+        } else {
+            let here = self.singletons;
+            other
+                .each()
+                .filter(|line| bit(name_of(line)) & here == 0)
+                .for_each(|line| self.lines.push_str(line));
+        }
+        self.singletons |= other.singletons;
+        self.closes |= other.closes;
+        if !other.connection.is_empty() {
+            push_option(&mut self.connection, &other.connection);
         }
     }
 
-    /// The lines that may stand in a 101: without `Upgrade`, which the handshake writes itself.
-    #[cfg(feature = "ws")]
-    pub(super) fn lines_of_upgrade(&self) -> impl Iterator<Item = &str> {
-        self.lines.split_inclusive("\r\n").filter(|line| !name_of(line).eq_ignore_ascii_case("upgrade"))
+    /// The lines, each with its end.
+    fn each(&self) -> impl Iterator<Item = &str> {
+        self.lines.split_inclusive('\n')
     }
 
     /// Adds an option of `Connection`. Whether it persists is for the connection to say.
@@ -59,17 +96,10 @@ impl Headers {
         }
     }
 
-    /// Adds all of another's, but for singletons that are here already.
-    pub(crate) fn append(&mut self, other: &Headers) {
-        for line in other.lines.split_inclusive("\r\n") {
-            if !(is_singleton(name_of(line)) && self.has(name_of(line))) {
-                self.lines.push_str(line);
-            }
-        }
-        self.closes |= other.closes;
-        if !other.connection.is_empty() {
-            push_option(&mut self.connection, &other.connection);
-        }
+    /// The lines that may stand in a 101: without `Upgrade`, which the handshake writes itself.
+    #[cfg(feature = "ws")]
+    pub(super) fn lines_of_upgrade(&self) -> impl Iterator<Item = &str> {
+        self.each().filter(|line| !name_of(line).eq_ignore_ascii_case("upgrade"))
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -100,40 +130,19 @@ fn push_option(options: &mut String, more: &str) {
     options.push_str(more);
 }
 
-/// Is it legal to add this field to an answer?
 /// The name in a field line.
 fn name_of(line: &str) -> &str {
     line.split(':').next().unwrap_or_default()
 }
 
-/// Whether an answer has one of these at most: a second one takes the place of the first. (Not `Set-Cookie`, `Vary` and
-/// other lists, of which each may have its own line: RFC 9110, 5.3.)
-fn is_singleton(name: &str) -> bool {
-    const NAMES: [&str; 15] = [
-        "Access-Control-Allow-Credentials",
-        "Access-Control-Allow-Origin",
-        "Access-Control-Max-Age",
-        "Age",
-        "Content-Location",
-        "Content-Range",
-        "Content-Type",
-        "ETag",
-        "Expires",
-        "Last-Modified",
-        "Location",
-        "Retry-After",
-        "Server",
-        "Strict-Transport-Security",
-        "X-Accel-Buffering",
-    ];
-    NAMES.iter().any(|singleton| name.eq_ignore_ascii_case(singleton))
-}
-
+/// Is it legal to add this field to an answer?
 fn check(name: &str, value: &str) -> Result<()> {
     if !is_token(name.as_bytes()) || !value.bytes().all(is_value_byte) {
         return Err(Error::Misuse("a header field is not legal"));
     }
-    let any = |names: &[&str]| names.iter().any(|other| name.eq_ignore_ascii_case(other));
+    let any = |names: &[&str]| {
+        names.iter().any(|other| other.len() == name.len() && other.eq_ignore_ascii_case(name))
+    };
     if any(&["content-length", "transfer-encoding", "date"]) {
         return Err(Error::Misuse("Content-Length, Transfer-Encoding and Date are not yours to set"));
     }

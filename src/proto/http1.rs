@@ -154,6 +154,8 @@ impl Http1 {
     }
 
     /// What the connection is at.
+    // Mostly one side of it is looked at, and the rest need not be made.
+    #[inline]
     pub fn state(&self) -> State {
         let receiving = match self.reader {
             Reader::First if self.is_between() => Receiving::First,
@@ -176,6 +178,7 @@ impl Http1 {
 
     /// Whether no byte of the next request has come. An empty line in front of it is none (RFC 9112, 2.2): some
     /// clients send one behind a body.
+    #[inline]
     fn is_between(&self) -> bool {
         matches!(self.input.bytes(), b"" | b"\r" | b"\r\n")
     }

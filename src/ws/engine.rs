@@ -6,7 +6,6 @@ use std::io;
 
 use super::{Came, Payload};
 use crate::conn::Conn;
-use crate::conn::end::End;
 use crate::conn::turns::TURNS;
 use crate::conn::write_buffer::WriteBuffer;
 use crate::error::Fault;
@@ -135,6 +134,7 @@ impl<'c> Engine<'c> {
     }
 
     /// Writes what was pushed, and answers that waited.
+    #[inline]
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
         loop {
             ready!(self.conn.poll_flush(cx))?;
@@ -149,28 +149,14 @@ impl<'c> Engine<'c> {
         self.conn.pause();
     }
 
-    /// Takes ready-made text frames: writes them straight from where they are if nothing is to go before them, and keeps
-    /// what the peer does not take.
-    pub(super) fn poll_push_framed(&mut self, cx: &mut Context<'_>, frames: &[u8]) -> Result<()> {
+    /// Takes ready-made text frames, to be written.
+    pub(super) fn push_framed(&mut self, cx: &mut Context<'_>, frames: &[u8]) -> Result<()> {
         let mut rest = frames;
         while !rest.is_empty() {
             (_, rest) = split_text(rest).ok_or(Error::Misuse("these are no whole text frames"))?;
         }
         self.frames.may_write()?;
-        let mut bytes = frames;
-        if self.conn.out.is_empty() && !bytes.is_empty() {
-            match self.conn.io.poll_write(cx, bytes) {
-                Poll::Ready(Ok(written)) => bytes = &bytes[written..],
-                Poll::Ready(Err(error)) => {
-                    self.conn.end(End::Cut);
-                    return Err(error.into());
-                }
-                Poll::Pending => {}
-            }
-        }
-        // Also if nothing is left, for the stream is to be flushed.
-        self.conn.out.bytes().extend_from_slice(bytes);
-        Ok(())
+        self.conn.write_now(cx, frames)
     }
 }
 

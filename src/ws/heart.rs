@@ -34,8 +34,11 @@ impl Peer for WebSocket<'_> {
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
         let flushed = ready!(self.engine.poll_flush(cx));
-        // The error that came first is the one to tell.
-        Poll::Ready(self.failed.take().map_or(flushed, |error| Err(*error)))
+        match self.failed.take() {
+            None => Poll::Ready(flushed),
+            // The error that came first is the one to tell.
+            Some(error) => Poll::Ready(Err(*error)),
+        }
     }
 
     fn pause(&mut self) {

@@ -12,6 +12,7 @@ mod tungstenite;
 mod upgrade;
 
 use core::future::{Future, pending, poll_fn};
+use core::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -24,6 +25,7 @@ pub use self::payload::Payload;
 #[cfg(feature = "tungstenite")]
 use self::tungstenite::Engine;
 use crate::conn::wait::{Held, Wait};
+use crate::conn::write::Flush;
 use crate::error::{Error, Result};
 use crate::proto::frame::{Opcode, is_close_code, push_frame};
 use crate::server::Server;
@@ -213,8 +215,7 @@ impl WebSocket<'_> {
     /// }
     /// ```
     pub async fn send_framed(&mut self, frames: &[u8]) -> Result<()> {
-        poll_fn(|cx| Poll::Ready(self.engine.poll_push_framed(cx, frames))).await?;
-        self.flush().await
+        SendFramed { flush: self.flush(), frames }.await
     }
 
     /// Sends a ping; its answer is due within [`Limits::pong`](crate::Limits::pong), and seen while waiting.
@@ -353,6 +354,25 @@ impl WebSocket<'_> {
     /// ```
     pub fn server(&self) -> &Server {
         &self.engine.conn().seat.server
+    }
+}
+
+/// Sends ready-made frames. By hand, since it lies in the memory of every feed.
+struct SendFramed<'s, 'c, 'f> {
+    flush: Flush<'s, WebSocket<'c>>,
+    /// Until they are written or kept.
+    frames: &'f [u8],
+}
+
+impl Future for SendFramed<'_, '_, '_> {
+    type Output = Result<()>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        let frames = core::mem::take(&mut self.frames);
+        if !frames.is_empty() {
+            self.flush.peer.engine.push_framed(cx, frames)?;
+        }
+        Pin::new(&mut self.flush).poll(cx)
     }
 }
 
