@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use common::client::{ALL, Client, Reader, Tiding};
 use smol::Async;
-use tidings::{BodyWriter, Exchange, Hub, Limits, ManualClock, Response, Server};
+use tidings::{BodyWriter, Exchange, Hub, Limits, ManualClock, Response, Server, Wait};
 
 /// A server on a thread of its own.
 struct Running {
@@ -360,6 +360,30 @@ fn a_handler_that_goes_on_after_an_error_is_cut_off() {
         loop {
             let _error = stream.write(&[b'x'; 65536]).await;
             smol::future::yield_now().await;
+        }
+    });
+}
+
+#[test]
+fn a_handler_that_does_not_know_of_shutdown_is_cut_off() {
+    is_cut_off(async |ex: Exchange<'_>| {
+        let mut stream = begin(ex).await?;
+        loop {
+            match stream.wait(std::future::pending::<()>(), Duration::from_secs(1)).await? {
+                Wait::Left => return Ok(()),
+                Wait::Elapsed => stream.write(b"beat\n").await?,
+                _ => {}
+            }
+        }
+    });
+}
+
+#[test]
+fn a_handler_that_waits_again_after_an_error_is_cut_off() {
+    is_cut_off(async |ex: Exchange<'_>| {
+        let mut stream = begin(ex).await?;
+        loop {
+            let _any_end = stream.wait(std::future::pending::<()>(), Duration::from_secs(1)).await;
         }
     });
 }
