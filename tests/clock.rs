@@ -204,15 +204,21 @@ fn a_shutdown_needs_neither_a_tick_nor_the_connections() {
 
 #[test]
 fn a_shutdown_ends_with_the_last_connection() {
-    let server = Server::with_clock(Limits::DEFAULT, &ManualClock::new());
-    let (first, last) = (Conn::new(pipe::pipe().1, &server), Conn::new(pipe::pipe().1, &server));
-    let mut shutdown = std::pin::pin!(server.shutdown(Duration::MAX));
-    smol::block_on(common::in_time(async {
-        assert!(poll_once(&mut shutdown).await.is_none());
-        drop(first);
-        assert!(poll_once(&mut shutdown).await.is_none());
-        smol::future::zip(shutdown, async { drop(last) }).await;
-    }));
+    let mut limits = Limits::DEFAULT;
+    limits.connections = 1;
+    // The second of them is one that is refused.
+    for (first, last) in [(0, 1), (1, 0)] {
+        let server = Server::with_clock(limits.clone(), &ManualClock::new());
+        let mut conns = [0, 1].map(|_| Some(Conn::new(pipe::pipe().1, &server)));
+        assert_eq!(server.stats().connections, 1);
+        let mut shutdown = std::pin::pin!(server.shutdown(Duration::MAX));
+        smol::block_on(common::in_time(async {
+            assert!(poll_once(&mut shutdown).await.is_none());
+            conns[first] = None;
+            assert!(poll_once(&mut shutdown).await.is_none());
+            smol::future::zip(shutdown, async { conns[last] = None }).await;
+        }));
+    }
 }
 
 #[test]

@@ -366,8 +366,9 @@ fn retry_after_is_in_whole_seconds_rounded_up_by_whoever_writes_it() {
         (Duration::from_secs(1), "1"),
         (Duration::from_millis(1001), "2"),
         (Duration::from_secs(2), "2"),
-        (Duration::from_secs(u64::MAX), "18446744073709551615"),
-        (Duration::MAX, "18446744073709551615"),
+        // No more than `retry:` can tell in milliseconds.
+        (Duration::from_secs(u64::MAX), "18446744073709552"),
+        (Duration::MAX, "18446744073709552"),
     ] {
         let mut limits = limits();
         (limits.retry, limits.held) = ((retry, retry), 0);

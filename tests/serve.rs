@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use common::client::{ALL, Client, Reader, Tiding};
 use smol::Async;
-use tidings::{BodyWriter, Exchange, Hub, Limits, Response, Server};
+use tidings::{BodyWriter, Exchange, Hub, Limits, ManualClock, Response, Server, Wait};
 
 /// A server on a thread of its own.
 struct Running {
@@ -364,6 +364,30 @@ fn a_handler_that_goes_on_after_an_error_is_cut_off() {
     });
 }
 
+#[test]
+fn a_handler_that_does_not_know_of_shutdown_is_cut_off() {
+    is_cut_off(async |ex: Exchange<'_>| {
+        let mut stream = begin(ex).await?;
+        loop {
+            match stream.wait(std::future::pending::<()>(), Duration::from_secs(1)).await? {
+                Wait::Left => return Ok(()),
+                Wait::Elapsed => stream.write(b"beat\n").await?,
+                _ => {}
+            }
+        }
+    });
+}
+
+#[test]
+fn a_handler_that_waits_again_after_an_error_is_cut_off() {
+    is_cut_off(async |ex: Exchange<'_>| {
+        let mut stream = begin(ex).await?;
+        loop {
+            let _any_end = stream.wait(std::future::pending::<()>(), Duration::from_secs(1)).await;
+        }
+    });
+}
+
 /// A request by blocking calls.
 fn ask(address: &str) -> std::io::Result<String> {
     let mut stream = TcpStream::connect(address)?;
@@ -441,6 +465,46 @@ fn a_failed_accept_is_tried_again_and_then_waited_for() {
     };
     smol::block_on(common::in_time(smol::future::or(client, counted(served, &mut polls))));
     assert!(polls < 50, "it was polled {polls} times");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_accept_pauses_behind_one_that_failed_and_not_else() {
+    use rustix::net::{AddressFamily, SocketType, bind, listen, socket};
+
+    let socket = socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
+    bind(&socket, &SocketAddr::from(([127, 0, 0, 1], 0))).expect("a port");
+    let listener = TcpListener::from(socket);
+    let twin = listener.try_clone().expect("a descriptor");
+    let address = twin.local_addr().expect("bound");
+    let clock = ManualClock::new();
+    let server = Server::with_clock(Limits::DEFAULT, &clock);
+    let hello = async |ex: Exchange<'_>| ex.reply(Response::text("hello")).await;
+    let connect = async || Client::new(smol::net::TcpStream::connect(address).await.expect("connected"));
+    let client = async {
+        // It does not listen yet: accepting from it fails.
+        for _ in 0..10 {
+            smol::future::yield_now().await;
+        }
+        listen(&twin, 16).expect("it listens");
+        let mut client = connect().await;
+        for _ in 0..100 {
+            smol::future::yield_now().await;
+        }
+        assert_eq!(server.stats().accepted, 0, "it did not pause");
+        clock.advance(Duration::from_millis(10));
+        assert_eq!(client.get("/", "").await.body, "hello");
+        // Those that come when nobody was there are accepted without a pause.
+        for _ in 0..3 {
+            for _ in 0..100 {
+                smol::future::yield_now().await;
+            }
+            assert_eq!(connect().await.get("/", "").await.body, "hello");
+        }
+    };
+    let serve =
+        async { server.serve(Async::new(listener).expect("a listener"), &hello).await.expect("served") };
+    smol::block_on(common::in_time(smol::future::or(client, serve)));
 }
 
 #[test]

@@ -145,6 +145,24 @@ fn a_waker_that_panics_lets_others_hear_that_the_clock_went() {
     all_are_woken(&tasks, || clock.advance(Duration::from_secs(1)));
 }
 
+#[test]
+fn the_last_connection_wakes_the_shutdown() {
+    let server = Server::with_clock(Limits::DEFAULT, &ManualClock::new());
+    let (mut conns, before, task) = (silent(&server), fresh(), fresh());
+    // Only a shutdown waits for it.
+    let waits = before.clone();
+    assert!(poll(conns[0].as_mut(), &waits).is_pending());
+    conns.truncate(2);
+    assert_eq!(before.wakes(), 0);
+    let mut shutdown = pin!(server.shutdown(Duration::from_secs(1)));
+    assert!(poll(shutdown.as_mut(), &task).is_pending());
+    conns.truncate(1);
+    assert_eq!(task.wakes(), 0, "there is one left");
+    drop(conns);
+    assert_eq!(task.wakes(), 1);
+    assert!(poll(shutdown.as_mut(), &task).is_ready());
+}
+
 /// Readers of one topic.
 fn readers(hub: &Hub) -> Vec<Pin<Box<impl Future<Output = ()> + use<>>>> {
     let read = |mut news: Subscription| Box::pin(async move { while news.next().await.is_some() {} });

@@ -24,3 +24,19 @@ impl BackOff {
         self.until = Some(now.after(self.pause));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::clock::Clock;
+
+    #[test]
+    fn each_pause_is_twice_the_last_up_to_a_second() {
+        let (now, mut back_off) = (Clock::default().now(), BackOff::default());
+        assert_eq!(back_off.until, None);
+        for millis in [10, 20, 40, 80, 160, 320, 640, 1000, 1000] {
+            back_off.begin(now);
+            assert_eq!(back_off.until, Some(now.after(Duration::from_millis(millis))));
+        }
+    }
+}

@@ -203,6 +203,22 @@ mod tests {
     }
 
     #[test]
+    fn the_table_forgets_who_goes() {
+        let deadlines = Deadlines::new(Clock::default());
+        let sizes = || {
+            let table = deadlines.lock();
+            (table.entries.len(), table.keepers.len())
+        };
+        let (entry, other, keeper) = (deadlines.entry(), deadlines.enter(), Keeper::new(&deadlines));
+        assert_eq!(sizes(), (2, 1));
+        drop((entry, keeper));
+        assert_eq!(sizes(), (1, 0));
+        deadlines.leave(other);
+        deadlines.leave(other);
+        assert_eq!(sizes(), (0, 0));
+    }
+
+    #[test]
     #[cfg(target_pointer_width = "64")]
     fn an_entry_is_three_words() {
         // The slab's mark lies in the niche of `due`.

@@ -110,3 +110,17 @@ impl Drop for Waiting {
         let _waker = self.clock.lock().waiting.try_remove(self.key);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_clock_forgets_who_waits_no_more() {
+        let clock = ManualClock::new();
+        let waiting = [clock.clone().waiting(), clock.clone().waiting()];
+        assert_eq!(clock.lock().waiting.len(), 2);
+        drop(waiting);
+        assert_eq!(clock.lock().waiting.len(), 0);
+    }
+}

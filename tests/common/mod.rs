@@ -71,7 +71,8 @@ pub async fn in_time<T>(test: impl Future<Output = T>) -> T {
         smol::Timer::after(Duration::from_secs(20)).await;
         panic!("the test hangs");
     };
-    test.or(hangs).await
+    // Looked at first: else the wake-up of this timer would stand in for one that was lost.
+    hangs.or(test).await
 }
 
 /// The loop that an embedder writes.
