@@ -635,11 +635,11 @@ fn a_stream_that_has_to_be_flushed_is() {
     });
 }
 
-/// A long poll of a history that is longer than a batch, of which a client reads the end only when `change` was done.
-async fn read_while(world: &World, change: impl FnOnce()) -> serde_json::Value {
+/// A short poll of a history that is longer than a batch, of which a client reads the end only when `change` was done.
+async fn read_while(world: &World, target: &str, change: impl FnOnce()) -> serde_json::Value {
     let mut client = Client::new(world.connect());
     client.stream.capacity(1000);
-    client.send("GET /poll HTTP/1.1\r\nHost: h\r\n\r\n").await;
+    client.send(format!("GET {target} HTTP/1.1\r\nHost: h\r\n\r\n")).await;
     while client.stream.pending() == 0 {
         smol::future::yield_now().await;
     }
@@ -657,7 +657,7 @@ fn a_poll_is_json_whatever_happens_while_it_is_read() {
         World::run(Limits::DEFAULT, async |world| {
             (0..20).for_each(|n| send(&world, n, "old"));
             // All that is left of what the answer was to have is replaced, or pushed out.
-            let answer = read_while(&world, || (0..keys).for_each(|n| send(&world, n, "new"))).await;
+            let answer = read_while(&world, "/poll", || (0..keys).for_each(|n| send(&world, n, "new"))).await;
             let messages = answer["messages"].as_array().expect("a list");
             assert!(
                 (1..20).contains(&messages.len()) && answer["gap"] == gap,
@@ -667,6 +667,33 @@ fn a_poll_is_json_whatever_happens_while_it_is_read() {
             assert!(messages.iter().all(|message| message["key"].is_string()));
         });
     }
+}
+
+#[test]
+fn two_gaps_of_a_poll_are_a_gap() {
+    World::run(limits(), async |world| {
+        let publish = || (0..3).for_each(|_| _ = world.publish(&"x".repeat(3000)));
+        publish();
+        // One before the first message, and one where the rest was pushed out.
+        let answer = read_while(&world, "/poll?after=1-1", publish).await;
+        assert_eq!((&answer["gap"], answer["messages"].as_array().map(Vec::len)), (&true.into(), Some(1)));
+    });
+}
+
+#[test]
+fn what_is_pushed_out_behind_the_cursor_of_a_poll_is_no_gap_of_it() {
+    World::run(limits(), async |world| {
+        let ids = [(); 3].map(|()| world.publish(&"x".repeat(3000)));
+        let mut client = Client::new(world.connect());
+        client.stream.capacity(1000);
+        client.send("GET /poll HTTP/1.1\r\nHost: h\r\n\r\n").await;
+        // The last message is on its way.
+        let begin = client.until(&format!("\"id\":\"{}\"", ids[2])).await;
+        (0..5).for_each(|_| _ = world.publish("later"));
+        let end = client.until("\r\n0\r\n\r\n").await;
+        assert!(begin.matches("\"id\"").count() == 3 && end.contains("\"gap\":false"), "{end}");
+        assert!(!end.contains("later"));
+    });
 }
 
 #[test]
