@@ -51,14 +51,11 @@ def bounded(seconds):
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def need(command, package):
-    """Installs a Debian package unless its command is there."""
-    if shutil.which(command):
-        return
-    sudo = [] if os.geteuid() == 0 else ["sudo"]
-    env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    subprocess.run([*sudo, "apt-get", "update", "-qq"], check=True, env=env)
-    subprocess.run([*sudo, "apt-get", "install", "-y", "-qq", package], check=True, env=env, stdout=subprocess.DEVNULL)
+def shared(*words):
+    """Calls a function of tests/shared.sh, such as `need`, and takes over its PATH."""
+    script = '. "$1"; shift; "$@" >&2; printf %s "$PATH"'
+    call = ["bash", "-euc", script, "bash", HERE.parent / "shared.sh", *words]
+    os.environ["PATH"] = subprocess.run(call, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
 def python():
@@ -67,6 +64,7 @@ def python():
     done = home / "requirements.txt"
     if not done.exists() or done.read_text() != wanted:
         shutil.rmtree(home, ignore_errors=True)
+        shared("need_python")
         subprocess.run([sys.executable, "-m", "venv", home], check=True)
         pip = [home / "bin" / "python", "-m", "pip", "install", "-q", "--disable-pip-version-check"]
         subprocess.run([*pip, "-r", HERE / "requirements.txt"], check=True)
@@ -102,6 +100,9 @@ class Lab:
         for line in self.process.stdout:
             if line.startswith("worst_case "):
                 self.worst_case = int(line.split()[1])
+            if "--unix-socket " in line:
+                self.at = line.split("--unix-socket ")[1].split()[0]
+                break
             if "http://" in line:
                 host, port = line.split("http://")[1].split()[0].rstrip("/").split(":")
                 self.at = (host, int(port))
@@ -151,12 +152,12 @@ class Lab:
             time.sleep(0.05)
         raise AssertionError(f"/stats: {status} {body}")
 
-    def settled(self, within=10):
-        """Whether nothing is left but the connection that asks; and the last figures."""
+    def settled(self, within=10, open=0):
+        """Whether nothing is left but the connection that asks, and so many that are open; and the last figures."""
         by = time.monotonic() + within
         while True:
             of = self.stats()
-            over = of["connections"] <= 1 and of["held"] == of["buffered"] == of["readers"] == 0
+            over = of["connections"] <= open + 1 and of["held"] == of["buffered"] == of["readers"] == 0
             if over or time.monotonic() > by:
                 return over, {name: of[name] for name in ("connections", "held", "buffered", "readers")}
             time.sleep(0.05)
