@@ -132,6 +132,18 @@ class Lab:
             stream.sendall(send)
         return stream
 
+    def served(self):
+        """A connection that was answered: there is a place soon after others were closed."""
+        by = time.monotonic() + 60
+        while time.monotonic() < by:
+            stream = self.connect(b"GET / HTTP/1.1\r\nHost: lab\r\n\r\n")
+            with contextlib.suppress(ConnectionResetError, BrokenPipeError):
+                if answers(stream, 1) == [200]:
+                    return stream
+            stream.close()
+            time.sleep(0.02)
+        raise AssertionError("no place is given back")
+
     def ask(self, method, target, body=b"", fields="", within=20):
         """The status and the body of an answer on a connection of its own."""
         head = f"{method} {target} HTTP/1.0\r\n{fields}Content-Length: {len(body)}\r\n\r\n"
@@ -178,6 +190,23 @@ def read_all(stream):
         while piece := stream.recv(1 << 16):
             data += piece
     return data
+
+
+def answers(stream, count):
+    """Reads so many answers whose bodies have a length, and gives the status of each."""
+    statuses, data = [], b""
+    while len(statuses) < count:
+        head, end, rest = data.partition(b"\r\n\r\n")
+        length = [int(line.split(b":")[1]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
+        if not end or len(rest) < sum(length):
+            piece = stream.recv(1 << 16)
+            if not piece:
+                return [*statuses, "the end"]
+            data += piece
+            continue
+        statuses.append(int(head.split()[1]))
+        data = rest[sum(length) :]
+    return statuses
 
 
 def reset(stream):
