@@ -15,7 +15,7 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "full.d"))
-from lab import TARGET, Lab, bounded, example, need, spawn  # noqa: E402, F401
+from lab import TARGET, Lab, bounded, example, shared, spawn  # noqa: E402, F401
 
 FIELDS = b"Host: 127.0.0.1\r\n\r\n"
 # With the sample key of RFC 6455.

@@ -55,7 +55,10 @@ async fn app(hub: &Hub, mut ex: Exchange<'_>) -> tidings::Result<()> {
                 stream.write(&[b'x'; 16 * 1024]).await?;
             }
         }
-        ("GET", "/panic") => panic!("as asked"),
+        ("GET", "/panic") => {
+            let held = ex.hold();
+            panic!("as asked, held: {held}")
+        }
         (_, "/publish" | "/echo") => only(ex, "POST").await,
         (_, "/" | "/poll" | "/wait" | "/events") => only(ex, "GET, HEAD").await,
         (_, "/ws" | "/socket" | "/stats" | "/endless" | "/panic") => only(ex, "GET").await,

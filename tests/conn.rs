@@ -672,6 +672,33 @@ fn a_flood_of_connections_is_dropped_beyond_those_that_are_told() {
 }
 
 #[test]
+fn a_connection_that_is_dropped_gives_back_all_that_it_took() {
+    let upgrade = "GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+        Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    for upgrades in [false, true] {
+        smol::block_on(async {
+            let server = Server::new(Limits::DEFAULT);
+            let (end, io) = common::pipe::pipe();
+            let (mut client, mut conn) = (Client::new(end), Conn::new(io, &server));
+            // Of what comes early, more than a connection has room for by itself.
+            client.send(format!("{upgrade}{}", "x".repeat(4000))).await;
+            let mut exchange = conn.next().await.expect("no fault").expect("a request");
+            if upgrades {
+                exchange.upgrade(None).await.expect("a WebSocket");
+            } else {
+                assert!(exchange.hold());
+            }
+            let stats = server.stats();
+            assert_eq!((stats.connections, stats.held), (1, 1));
+            assert!(stats.buffered > 0);
+            drop(conn);
+            let stats = server.stats();
+            assert_eq!((stats.connections, stats.held, stats.buffered), (0, 0, 0));
+        });
+    }
+}
+
+#[test]
 fn a_dropped_next_loses_no_pipelined_request() {
     smol::block_on(async {
         let server = Server::new(Limits::DEFAULT);

@@ -1,6 +1,7 @@
 // What the browser tests share: checks, programs to test, a way to them that can be cut, and Chromium.
 //
-// CHROMIUM names another browser than /usr/bin/chromium. `report()` prints "N passed, N failed" and ends the run.
+// CHROMIUM names another browser than /usr/bin/chromium. The browser sees the fonts of fonts/wide.conf and no others;
+// those of fonts/narrow.conf with FONTS=narrow. `report()` prints "N passed, N failed" and ends the run.
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
@@ -10,6 +11,7 @@ import http from "node:http";
 import net from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { chromium } from "playwright-core";
 
 export const PATIENCE = 20_000; // more than the longest back-off or `retry:`
@@ -56,16 +58,77 @@ export async function until(look) {
   }
 }
 
-/** Nothing makes the page wider than its window. It is laid out a little after a size is set. */
+// What a page looks like.
+
+/** Letters and words as far apart as a reader may want them (WCAG 1.4.12), which is more than any font needs. Each
+    element keeps its own distance else, so it is said of all. */
+const APART = "* { letter-spacing: .12em !important; word-spacing: .16em !important; }";
+
+/** The words that stick out of the window, of their own box, or of one that cuts them off; runs in the page. */
+function clipped() {
+  const cut = [], texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  for (let text; (text = texts.nextNode());) {
+    // What is for those only who have the page read aloud has no place.
+    if (text.parentElement.closest(".spoken")) continue;
+    const boxes = [["the window", { left: 0, right: innerWidth }]];
+    for (let box = text.parentElement, own = true; box; box = box.parentElement) {
+      const { display, overflowX } = getComputedStyle(box);
+      // Who scrolls it sees the rest.
+      if (["auto", "scroll"].includes(overflowX)) break;
+      if (display === "inline" || (!own && overflowX === "visible")) continue;
+      boxes.push([`its <${box.localName}>`, box.getBoundingClientRect()]);
+      own = false;
+    }
+    // Not the blanks: those at a line's end may hang over.
+    for (const word of text.data.matchAll(/\S+/g)) {
+      const range = document.createRange();
+      range.setStart(text, word.index);
+      range.setEnd(text, word.index + word[0].length);
+      const place = range.getBoundingClientRect();
+      for (const [name, box] of boxes) {
+        const over = Math.max(place.right - box.right, box.left - place.left);
+        if (place.width > 0 && over > 1) cut.push(`${word[0]} is out of ${name} by ${over}`);
+      }
+    }
+  }
+  return cut;
+}
+
+/** Nothing makes the page wider than its window, and no text is cut off. It is laid out a little after a size is set. */
 export async function fitsAt(page, width) {
   await page.setViewportSize({ width, height: 800 });
-  await until(async () => {
-    const { scrollWidth, clientWidth, inner } = await page.evaluate(() => {
-      const { scrollWidth, clientWidth } = document.documentElement;
-      return { scrollWidth, clientWidth, inner: innerWidth };
+  for (const style of ["", APART]) {
+    await page.evaluate(style => {
+      const sheet = new CSSStyleSheet();
+      sheet.replaceSync(style);
+      document.adoptedStyleSheets = [sheet];
+    }, style);
+    const what = style ? ", letters apart" : "";
+    await until(async () => {
+      const { scrollWidth, clientWidth, inner } = await page.evaluate(() => {
+        const { scrollWidth, clientWidth } = document.documentElement;
+        return { scrollWidth, clientWidth, inner: innerWidth };
+      });
+      assert(inner === width && scrollWidth <= clientWidth, `${scrollWidth} in ${clientWidth}, ${inner} of ${width}${what}`);
+      assert.deepEqual(await page.evaluate(clipped), [], `${width} wide${what}`);
     });
-    if (inner !== width || scrollWidth > clientWidth) throw new Error(`${scrollWidth} in ${clientWidth}, ${inner} of ${width}`);
-  });
+  }
+  await page.evaluate(() => { document.adoptedStyleSheets = []; });
+}
+
+/** It fits a phone, also one turned, a tablet and a desk; in light and in dark, which are not the same. */
+export async function fits(page, also = () => {}) {
+  const colours = [];
+  for (const colorScheme of ["light", "dark"]) {
+    await page.emulateMedia({ colorScheme });
+    for (const width of [320, 360, 390, 800, 1024, 1280, 1400]) {
+      await fitsAt(page, width);
+      await also(width);
+    }
+    colours.push(await page.evaluate(() => getComputedStyle(document.body).backgroundColor));
+  }
+  assert.notEqual(colours[0], colours[1]);
+  await page.emulateMedia({ colorScheme: null });
 }
 
 // The server.
@@ -150,13 +213,29 @@ export async function startProxy(to) {
 // The browser. Playwright's own launch makes every page believe that it is looked at. Here hidden tabs are to be
 // hidden, so the browser is started by hand, and playwright changes nothing in it.
 
+const FONTS = { wide: "DejaVu Sans", narrow: "Liberation Sans Narrow" };
+const fonts = process.env.FONTS ?? "wide";
+
+/** The names of the fonts that a page's texts are shown in. */
+async function fontsOf(page) {
+  const session = await page.context().newCDPSession(page);
+  await session.send("DOM.enable");
+  await session.send("CSS.enable");
+  const { root } = await session.send("DOM.getDocument");
+  const { nodeId } = await session.send("DOM.querySelector", { nodeId: root.nodeId, selector: "body" });
+  const shown = await session.send("CSS.getPlatformFontsForNode", { nodeId });
+  await session.detach();
+  return shown.fonts.map(({ familyName }) => familyName);
+}
+
 async function launch(more) {
+  const FONTCONFIG_FILE = fileURLToPath(new URL(`fonts/${fonts}.conf`, import.meta.url));
   const profile = mkdtempSync(join(tmpdir(), "tidings-browser-"));
   undo.push(() => rmSync(profile, { recursive: true, force: true, maxRetries: 5 }));
   const flags = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", `--user-data-dir=${profile}`, "--remote-debugging-port=0", ...more];
   const child = spawn(process.env.CHROMIUM ?? "/usr/bin/chromium", [...flags, "about:blank"],
-    { stdio: ["ignore", "ignore", "pipe"], detached: true });
+    { stdio: ["ignore", "ignore", "pipe"], detached: true, env: { ...process.env, FONTCONFIG_FILE } });
   undo.push(() => { try { process.kill(-child.pid, "SIGKILL"); } catch { /* it is gone */ } });
   let [said, at] = ["", null];
   for await (const piece of child.stderr.iterator({ destroyOnReturn: false })) {
@@ -195,6 +274,10 @@ export async function startBrowser(...flags) {
     if (/^(https?|wss?):/.test(url) && !/^(127\.0\.0\.1|localhost)$/.test(new URL(url).hostname)) watched.elsewhere.push(url);
   }
   context.on("request", asked => see(asked.url()));
+  const [page] = context.pages();
+  await page.setContent("<body style='font-family: system-ui, sans-serif'>What is it shown in?");
+  assert.deepEqual(await fontsOf(page), [FONTS[fonts]], "a font is not installed, see tests/run");
+  await page.goto("about:blank");
   return watched;
 }
 

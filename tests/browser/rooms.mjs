@@ -13,7 +13,7 @@ import { spawnSync } from "node:child_process";
 import { once } from "node:events";
 import http from "node:http";
 import { WebSocket as Client } from "ws";
-import { DOWN, check, end, example, fitsAt, follows, report, startBrowser, startProgram, until } from "./harness.mjs";
+import { DOWN, check, end, example, fits, follows, report, startBrowser, startProgram, until } from "./harness.mjs";
 
 const ALONE = process.env.TIDINGS_ALONE === "1";
 if (!ALONE && spawnSync("unshare", ["-n", "ip", "link", "set", "lo", "up"]).status === 0) {
@@ -51,14 +51,7 @@ const shows = (page, lines) =>
 /** It fits a phone, also when that is turned, and is light or dark as the person likes it. */
 async function looksWell(page) {
   await page.bringToFront();
-  const colours = [];
-  for (const colorScheme of ["light", "dark"]) {
-    await page.emulateMedia({ colorScheme });
-    for (const width of [320, 390, 1400]) await fitsAt(page, width);
-    colours.push(await page.evaluate(() => getComputedStyle(document.body).backgroundColor));
-  }
-  assert.notEqual(colours[0], colours[1]);
-  await page.emulateMedia({ colorScheme: null });
+  await fits(page);
   let count = 0;
   const log = page.getByRole("log");
   await follows(page, log, async () => {

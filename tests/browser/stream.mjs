@@ -5,7 +5,7 @@
 //     node tests/browser/stream.mjs target/release/examples
 
 import assert from "node:assert/strict";
-import { DOWN, check, end, example, fitsAt, report, startBrowser, startProgram, until } from "./harness.mjs";
+import { DOWN, check, end, example, fits, report, startBrowser, startProgram, until } from "./harness.mjs";
 
 const start = (name, every, port = 0) => startProgram(example(name), ["--port", String(port), "--every", String(every)]);
 
@@ -313,18 +313,6 @@ await check("an answer that is cut off says so, and so does a server that is not
   browser.tolerated = null;
   fast = await start("ai_stream", 0, fast.port);
 });
-
-/** No page scrolls sideways, and dark is not light. */
-async function fits(page) {
-  const colours = [];
-  for (const colorScheme of ["light", "dark"]) {
-    await page.emulateMedia({ colorScheme });
-    for (const width of [320, 390, 800, 1400]) await fitsAt(page, width);
-    colours.push(await page.evaluate(() => getComputedStyle(document.body).backgroundColor));
-  }
-  assert.notEqual(colours[0], colours[1]);
-  await page.emulateMedia({ colorScheme: null });
-}
 
 await check("it fits a phone, also with a long word, and follows light and dark", async () => {
   await box(page).fill(`${"long".repeat(100)} \`${"code".repeat(90)}\``);

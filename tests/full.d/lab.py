@@ -51,14 +51,11 @@ def bounded(seconds):
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def need(command, package):
-    """Installs a Debian package unless its command is there."""
-    if shutil.which(command):
-        return
-    sudo = [] if os.geteuid() == 0 else ["sudo"]
-    env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    subprocess.run([*sudo, "apt-get", "update", "-qq"], check=True, env=env)
-    subprocess.run([*sudo, "apt-get", "install", "-y", "-qq", package], check=True, env=env, stdout=subprocess.DEVNULL)
+def shared(*words):
+    """Calls a function of tests/shared.sh, such as `need`, and takes over its PATH."""
+    script = '. "$1"; shift; "$@" >&2; printf %s "$PATH"'
+    call = ["bash", "-euc", script, "bash", HERE.parent / "shared.sh", *words]
+    os.environ["PATH"] = subprocess.run(call, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
 def python():
@@ -67,6 +64,7 @@ def python():
     done = home / "requirements.txt"
     if not done.exists() or done.read_text() != wanted:
         shutil.rmtree(home, ignore_errors=True)
+        shared("need_python")
         subprocess.run([sys.executable, "-m", "venv", home], check=True)
         pip = [home / "bin" / "python", "-m", "pip", "install", "-q", "--disable-pip-version-check"]
         subprocess.run([*pip, "-r", HERE / "requirements.txt"], check=True)
@@ -102,6 +100,9 @@ class Lab:
         for line in self.process.stdout:
             if line.startswith("worst_case "):
                 self.worst_case = int(line.split()[1])
+            if "--unix-socket " in line:
+                self.at = line.split("--unix-socket ")[1].split()[0]
+                break
             if "http://" in line:
                 host, port = line.split("http://")[1].split()[0].rstrip("/").split(":")
                 self.at = (host, int(port))
@@ -131,6 +132,18 @@ class Lab:
             stream.sendall(send)
         return stream
 
+    def served(self):
+        """A connection that was answered: there is a place soon after others were closed."""
+        by = time.monotonic() + 60
+        while time.monotonic() < by:
+            stream = self.connect(b"GET / HTTP/1.1\r\nHost: lab\r\n\r\n")
+            with contextlib.suppress(ConnectionResetError, BrokenPipeError):
+                if answers(stream, 1) == [200]:
+                    return stream
+            stream.close()
+            time.sleep(0.02)
+        raise AssertionError("no place is given back")
+
     def ask(self, method, target, body=b"", fields="", within=20):
         """The status and the body of an answer on a connection of its own."""
         head = f"{method} {target} HTTP/1.0\r\n{fields}Content-Length: {len(body)}\r\n\r\n"
@@ -151,12 +164,12 @@ class Lab:
             time.sleep(0.05)
         raise AssertionError(f"/stats: {status} {body}")
 
-    def settled(self, within=10):
-        """Whether nothing is left but the connection that asks; and the last figures."""
+    def settled(self, within=10, open=0):
+        """Whether nothing is left but the connection that asks, and so many that are open; and the last figures."""
         by = time.monotonic() + within
         while True:
             of = self.stats()
-            over = of["connections"] <= 1 and of["held"] == of["buffered"] == of["readers"] == 0
+            over = of["connections"] <= open + 1 and of["held"] == of["buffered"] == of["readers"] == 0
             if over or time.monotonic() > by:
                 return over, {name: of[name] for name in ("connections", "held", "buffered", "readers")}
             time.sleep(0.05)
@@ -177,6 +190,23 @@ def read_all(stream):
         while piece := stream.recv(1 << 16):
             data += piece
     return data
+
+
+def answers(stream, count):
+    """Reads so many answers whose bodies have a length, and gives the status of each."""
+    statuses, data = [], b""
+    while len(statuses) < count:
+        head, end, rest = data.partition(b"\r\n\r\n")
+        length = [int(line.split(b":")[1]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
+        if not end or len(rest) < sum(length):
+            piece = stream.recv(1 << 16)
+            if not piece:
+                return [*statuses, "the end"]
+            data += piece
+            continue
+        statuses.append(int(head.split()[1]))
+        data = rest[sum(length) :]
+    return statuses
 
 
 def reset(stream):

@@ -7,6 +7,7 @@ if [ ! -x "$rust185" ]; then
   version='1.85.0+dfsg3-1~deb12u3'
   (
     cd "$rust185_root/debs"
+    apt-get update -qq
     apt-get download -qq "rustc-web=$version" "libstd-rust-web-1.85=$version" "libstd-rust-web-dev=$version" libllvm19
     for deb in *.deb; do dpkg -x "$deb" ..; done
   )

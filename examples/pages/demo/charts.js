@@ -19,12 +19,12 @@ function shape(g, key, x, y, r) {
 
 /** A canvas, the part of it in which things are drawn, and what all charts have in common. */
 class Chart {
-  axis = 0;   // room at the left for what the lines mean
+  scale = []; // what the lines mean, if that stands at their left: { value, text }
   margin = 0; // room at the right for the labels; it only grows, so that the chart keeps still
 
   constructor(id) {
     this.canvas = byId(id);
-    this.caption = this.canvas.parentElement.querySelector("figcaption").textContent;
+    this.caption = this.canvas.parentElement.querySelector("figcaption").textContent.trim();
   }
 
   /** A chart has `labels()`, which are what each transport has come to, `y(value)` and `paint()`. */
@@ -45,8 +45,10 @@ class Chart {
     g.scale(ratio, ratio);
     g.font = `11.5px ${getComputedStyle(this.canvas).fontFamily}`;
     g.textBaseline = "middle";
-    this.margin = Math.max(this.margin, ...labels.map(({ text }) => Math.ceil(g.measureText(text).width) + 27));
-    [this.left, this.right, this.top, this.bottom] = [this.axis + 0.5, width - this.margin, 16.5, height - 18.5];
+    const wide = ({ text }) => Math.ceil(g.measureText(text).width);
+    this.margin = Math.max(this.margin, ...labels.map(label => wide(label) + 27));
+    const axis = Math.max(0, ...this.scale.map(line => wide(line) + 8));
+    [this.left, this.right, this.top, this.bottom] = [axis + 0.5, width - this.margin, 16.5, height - 18.5];
     this.until = seconds();
   }
 
@@ -66,9 +68,10 @@ class Chart {
   }
 
   times() {
-    const y = this.bottom + 11;
-    this.text(say("a minute ago"), this.left, y);
-    this.text(say("now"), this.right, y, "right");
+    const y = this.bottom + 11, [then, now] = [say("a minute ago"), say("now")];
+    const room = this.right - this.left - this.g.measureText(then + now).width;
+    if (room > 8) this.text(then, this.left, y);
+    this.text(now, this.right, y, "right");
   }
 
   /** Writes the labels at the right, as near to their y as they can be without lying on each other. */
@@ -94,7 +97,7 @@ class Chart {
 
 /** Each message a dot, the time that it took by powers of ten: from a WebSocket to a short poll it is a long way. */
 class LatencyChart extends Chart {
-  axis = 46;
+  scale = [0.1, 1, 10, 100, 1000, 10_000].map(value => ({ value, text: value < 1000 ? `${value} ms` : `${value / 1000} s` }));
 
   labels() {
     const withNames = this.canvas.clientWidth > 420;
@@ -111,9 +114,9 @@ class LatencyChart extends Chart {
   }
 
   paint() {
-    for (const ms of [0.1, 1, 10, 100, 1000, 10_000]) {
-      this.line(this.y(ms));
-      this.text(ms < 1000 ? `${ms} ms` : `${ms / 1000} s`, this.left - 7, this.y(ms), "right");
+    for (const { value, text } of this.scale) {
+      this.line(this.y(value));
+      this.text(text, this.left - 7, this.y(value), "right");
     }
     panes.forEach(pane => this.dots(pane));
   }

@@ -4,16 +4,16 @@
 /** What the buttons have done. */
 const EXPLAIN = {
   burst: "1,000 published in about a second. The history keeps the last {kept}: " +
-    "whoever asks too seldom, as a short poll, is told a gap.",
+    "a client that asks too seldom, such as a short poll, is told of a gap.",
   restart: "A new log with a new epoch, as after a restart. " +
-    "Nobody can say what was missed in between, so each pane is told a gap.",
+    "Nobody can say what was missed in between, so each pane is told of a gap.",
   cut: "{name} is cut off for {seconds} seconds. " +
     "It comes back by itself and goes on from its last id: nothing is lost that the history keeps.",
 };
 
 const CHINESE = {
   "tidings: one log, four transports": "tidings：一份日志，四种传输方式",
-  "Publish once. Four clients of the same log get it, each by another transport, and show what it cost them in the last minute: time, requests, bytes.":
+  "Publish once. Four clients of the same log receive it, each over a different transport, and show what that cost them in the last minute: time, requests, bytes.":
     "只发布一次，同一份日志的四个客户端各用一种传输方式收到它，并显示各自最近一分钟的代价：时间、请求和字节。",
 
   "Publish a message": "发布一条消息",
@@ -79,7 +79,7 @@ const CHINESE = {
   "Requests per second": "每秒请求数",
   "Bytes down per second": "每秒下行字节",
   "Bytes up per second": "每秒上行字节",
-  "Reconnects, and gaps ▮": "重连，以及缺口 ▮",
+  "Reconnects, and gaps": "重连，以及缺口",
   "a minute ago": "一分钟前",
   "now": "现在",
   "{caption}. {values}": "{caption}。{values}",
@@ -92,7 +92,7 @@ const CHINESE = {
   "since its start, by all clients": "启动以来，所有客户端合计",
   "Messages kept": "保留的消息",
   "{used} of {most}": "{used} / {most}",
-  "Gaps told": "告知的缺口",
+  "Gaps reported": "告知的缺口",
   "since its start, to all clients": "启动以来，所有客户端合计",
   "Memory": "内存",
   "{growth} more than at its start": "比启动时多 {growth}",
@@ -108,9 +108,9 @@ const CHINESE = {
     "字节只算 HTTP，不含 TCP 及以下各层。正文是数出来的；请求头按服务器从本浏览器收到的大小推算。事件流和 WebSocket 中脚本看不到的部分（≈）也是推算的：响应头和分帧；心跳不计，每 15 秒只有几个字节。",
   "The server's memory is that of the whole process. With few connections most of its growth is not theirs, so there is a figure per connection from 100 on.":
     "服务器的内存是整个进程的内存。连接很少时，增量大多不是连接占用的，所以连接达到 100 个才显示每个连接的数字。",
-  "A browser opens at most six HTTP/1.1 connections to one host. So a tab that is not looked at closes its connections, and goes on from its last ids when you come back to it.":
+  "A browser opens at most six HTTP/1.1 connections to one host. So a tab that is hidden closes its connections, and goes on from its last ids when you come back to it.":
     "浏览器对同一主机最多打开六个 HTTP/1.1 连接。所以没人看的标签页会关闭自己的连接，等你回来再从最后的编号继续。",
-  "Windows side by side are all looked at: each holds two connections, one for its event stream and one for its long poll, so three of them hold all six, and what else they ask has to wait.":
+  "Windows side by side are all visible: each holds two connections, one for its event stream and one for its long poll, so three of them hold all six, and anything else that they ask for has to wait.":
     "并排打开的窗口都算有人看：每个窗口占用两个连接，一个给事件流，一个给长轮询；三个窗口就占满六个，其余请求只能等待。",
 };
 
