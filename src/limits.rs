@@ -22,7 +22,11 @@ const FIELDS: usize = 64;
 /// What a connection is counted as in [`Limits::worst_case`] for its task, its socket and its state, in bytes.
 const CONNECTION: usize = 4 * 1024;
 
-/// What the server grants: sizes in bytes, counts, and times. The defaults suit a device with little memory.
+/// What the server grants: sizes in bytes, counts, and times. The defaults, in brackets, suit a device with little memory.
+///
+/// A size or count of zero grants none, and a time of zero is over at once: only what has come already is read, and only what
+/// the peer takes at once is written. `usize::MAX` and `Duration::MAX` are without end. Where a field means something else by
+/// one of them, it says so.
 ///
 /// # Examples
 ///
@@ -37,66 +41,74 @@ const CONNECTION: usize = 4 * 1024;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Bytes of a request head. The peer sees 414 if the request line alone does not fit, else 431, and a close.
-    /// What a client sends early, while its answer is held, is kept while it is less; if it is more than 1 KiB, then for
-    /// `body_time`.
+    /// Bytes of a request head (8 KiB; 4 GiB at most). The peer sees 414 if the request line alone does not fit, else 431,
+    /// and a close. What a client sends early, while its answer is held, is kept while it is less; if it is more than
+    /// 1 KiB, then for `body_time`.
     pub head: usize,
-    /// Header fields of a request. The peer sees 431 and a close.
+    /// Header fields of a request (64). The peer sees 431 and a close.
     pub headers: usize,
-    /// Bytes of a request body, decoded. The peer sees 413 and a close. Also the most that is read and thrown
+    /// Bytes of a request body, decoded (64 KiB). The peer sees 413 and a close. Also the most that is read and thrown
     /// away of a body that nobody asked for.
     pub body: usize,
-    /// Bytes of a chunked body that are not data: extensions, leading zeros and trailers, all together. The peer
+    /// Bytes of a chunked body that are not data: extensions, leading zeros and trailers, all together (4 KiB). The peer
     /// sees 400 and a close.
     pub chunk_overhead: usize,
-    /// Time for a whole request head, from the accept or from its first byte. The peer sees a silent close if it
+    /// Time for a whole request head, from the accept or from its first byte (5 s). The peer sees a silent close if it
     /// sent nothing, else 408.
     pub head_time: Duration,
     /// Time for a whole request body, from the first time it is asked for: the peer sees 408 and a close. Time for a
-    /// whole WebSocket message, from its first byte: the peer sees close 1008.
+    /// whole WebSocket message, from its first byte: the peer sees close 1008. (10 s.)
     pub body_time: Duration,
-    /// Time that a connection may wait between two requests. The peer sees a silent close.
+    /// Time that a connection may wait between two requests (30 s). The peer sees a silent close. Zero: only requests that
+    /// are there already follow.
     pub idle: Duration,
-    /// Time for one write: an answer, or one piece of a stream. The peer is cut off. On Linux, also the time in which the
-    /// peer of a held request must acknowledge what was sent to it; one that has vanished is noticed within `ping` and
-    /// `write_time` (at least 1 s).
+    /// Time in which a peer must take 16 KiB of what is written to it, or all that is left (10 s). It is cut off. Zero: so is
+    /// each peer that does not take all at once. On Linux, also the time in which the peer of a held request must
+    /// acknowledge what was sent to it; one that has vanished is noticed within `ping` and `write_time` (at least 1 s).
     pub write_time: Duration,
-    /// Time that a closing connection is still read from, so that our last answer is not lost to a reset.
+    /// Time that a closing connection is still read from, so that our last answer is not lost to a reset (2 s).
     pub linger: Duration,
-    /// Time that a long poll waits. The peer sees an empty answer.
+    /// Time that a long poll waits (25 s). The peer sees an empty answer. Zero: a long poll is a short one, and clients ask
+    /// again at once.
     pub poll_wait: Duration,
-    /// Time between two heartbeats: an SSE comment or id, a WebSocket ping.
+    /// Time between two heartbeats: an SSE comment or id, a WebSocket ping (15 s). Zero: there are none; see
+    /// [`heartbeat`](Limits::heartbeat).
     pub ping: Duration,
-    /// Time for the answer to a WebSocket ping, or for anything else that its peer sends. The peer is cut off.
+    /// Time for the answer to a WebSocket ping, or for anything else that its peer sends (20 s). The peer is cut off. Zero:
+    /// so is each peer from which nothing came for `ping`. `Duration::MAX`: no answer is needed.
     pub pong: Duration,
-    /// The shortest and the longest `retry:` and `Retry-After`; each connection draws its own, so that a restart
-    /// makes no storm.
+    /// The shortest and the longest `retry:` and `Retry-After` (2 s and 5 s); each connection draws its own, so that a
+    /// restart makes no storm. If the longest is the shorter of the two, all draw the other. Zero: clients come back at once.
     pub retry: (Duration, Duration),
-    /// The longest life of an SSE stream; each draws 80 to 100 % of it. The peer sees a clean end and resumes.
+    /// The longest life of an SSE stream (none); each draws 80 to 100 % of it. The peer sees a clean end and resumes. Zero:
+    /// a stream ends behind the first event and what is kept.
     pub stream_age: Option<Duration>,
-    /// Connections. The peer sees 503 with `Retry-After`.
+    /// Connections (256). The peer sees 503 with `Retry-After`.
     pub connections: usize,
-    /// Connections (of those above) whose answer may be held: long polls, event streams, WebSockets. An event
+    /// Connections (of those above) whose answer may be held: long polls, event streams, WebSockets (192). An event
     /// stream beyond them gets history and an end, a long poll what is new or 503, a WebSocket 503.
     pub held: usize,
     /// Connections from one IPv4 address or one IPv6 /64, where [`Server::serve`](crate::Server::serve) accepts
-    /// them. The peer sees 503 with `Retry-After`.
+    /// them (no limit). The peer sees 503 with `Retry-After`.
     pub per_ip: Option<usize>,
-    /// Bytes received and not yet used, over all connections, beside 1 KiB that each has for itself. Reading
-    /// pauses; the peer sees 503 or close 1013 if it lasts.
+    /// Bytes received and not yet used, over all connections, beside 1 KiB that each has for itself (1 MiB). While others
+    /// use them up, reading pauses; the peer sees 503 or close 1013 if it lasts, and at once if its head, body or message
+    /// is larger than all of it.
     pub buffered: usize,
-    /// Topics of a hub. For a new one the topic leaves that was published in the longest ago and has no readers
+    /// Topics of a hub (256). For a new one the topic leaves that was published in the longest ago and has no readers
     /// (who resumes in it is told `gap`). While all have readers, the publisher or reader of a new one sees
     /// [`Error::Full`](crate::Error::Full), on the wire 503.
     pub topics: usize,
-    /// Messages kept per topic. The oldest leaves; a reader that still wanted it is told `gap`.
+    /// Messages kept per topic (128). The oldest leaves; a reader that still wanted it is told `gap`. Zero: all that
+    /// publishes or reads is refused ([`Error::Misuse`](crate::Error::Misuse), 500), for between two polls there would be
+    /// nothing to go on from.
     pub history: usize,
-    /// Bytes that a hub keeps: payload, topic, key, event name, and the frames made of them. The oldest message
+    /// Bytes that a hub keeps: payload, topic, key, event name, and the frames made of them (64 KiB). The oldest message
     /// of the hub leaves, but not the newest; a reader that still wanted it is told `gap`. A message that takes
     /// more than a quarter of it to write is refused ([`Error::TooLarge`](crate::Error::TooLarge), 413); a character
     /// that JSON escapes takes up to 6 bytes, a line end in an event stream 7.
     pub history_bytes: usize,
-    /// Bytes of a WebSocket message from a client. The peer sees close 1009.
+    /// Bytes of a WebSocket message from a client (64 KiB). The peer sees close 1009.
     pub message: usize,
 }
 

@@ -1,11 +1,14 @@
 //! Limits at their ends: nothing overflows, panics or spins, and what is drawn lies where the limits say.
 
 mod common;
+#[path = "common/still.rs"]
+mod still;
 
 use std::time::Duration;
 
 use common::World;
 use common::client::Client;
+use still::Still;
 use tidings::{Limits, ManualClock, Server};
 
 const ENDS: [Duration; 4] =
@@ -248,4 +251,137 @@ fn the_end_of_time_passes() {
             clock.advance(Duration::MAX);
         }
     });
+}
+
+const UPGRADE: &str = "Host: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                       Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
+
+fn get(path: &str) -> Vec<u8> {
+    format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n").into()
+}
+
+fn post(path: &str, body: &str) -> Vec<u8> {
+    format!("POST {path} HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\n{body}", body.len()).into()
+}
+
+fn socket(path: &str, frames: &[u8]) -> Vec<u8> {
+    [format!("GET {path} HTTP/1.1\r\n{UPGRADE}").as_bytes(), frames].concat()
+}
+
+/// Sets a limit to zero.
+type Set = fn(&mut Limits);
+
+/// Limits of zero, what a client sends, and what it is told then.
+fn told_at_zero() -> Vec<(Set, Vec<u8>, &'static [&'static str])> {
+    let none_read: Set = |limits| limits.history = 0;
+    let no_topic: Set = |limits| limits.topics = 0;
+    let no_bytes: Set = |limits| limits.history_bytes = 0;
+    let no_connection: Set = |limits| limits.connections = 0;
+    let none_held: Set = |limits| limits.held = 0;
+    let no_message: Set = |limits| limits.message = 0;
+    let no_pong: Set = |limits| limits.pong = Duration::ZERO;
+    let no_age: Set = |limits| limits.stream_age = Some(Duration::ZERO);
+    let no_wait: Set = |limits| limits.poll_wait = Duration::ZERO;
+    let no_head: Set = |limits| limits.head = 0;
+    let no_field: Set = |limits| limits.headers = 0;
+    let no_body: Set = |limits| limits.body = 0;
+    let no_overhead: Set = |limits| limits.chunk_overhead = 0;
+    let chunked = |size: &str| {
+        let head = "POST /echo HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n";
+        format!("{head}{size}\r\nabc\r\n0\r\n\r\n").into_bytes()
+    };
+    vec![
+        (none_read, get("/poll"), &[" 500 ", "the server failed"]),
+        (none_read, get("/wait"), &[" 500 ", "the server failed"]),
+        (none_read, get("/events"), &[" 500 ", "the server failed"]),
+        (none_read, socket("/ws", b""), &[" 500 ", "the server failed"]),
+        (none_read, post("/publish", "x"), &[" 500 ", "the server failed"]),
+        (no_topic, get("/poll"), &[" 503 ", "Retry-After"]),
+        (no_topic, get("/events"), &[" 503 ", "Retry-After"]),
+        (no_topic, post("/publish", "x"), &[" 503 ", "Retry-After"]),
+        (no_bytes, post("/publish", "x"), &[" 413 "]),
+        (no_bytes, get("/poll"), &[" 200 ", "\"messages\":[]"]),
+        (no_connection, get("/"), &[" 503 ", "Retry-After"]),
+        (none_held, get("/wait"), &[" 503 ", "Retry-After", "Tidings-Reason: full"]),
+        (none_held, get("/events"), &[" 200 ", ": full\n\n\r\n0\r\n\r\n"]),
+        (none_held, socket("/ws", b""), &[" 503 ", "Retry-After"]),
+        (
+            no_message,
+            socket("/socket", b"\x81\x80\0\0\0\0\x81\x81\0\0\0\0x"),
+            &["\r\n\r\n\u{fffd}\0", "the message is too large"],
+        ),
+        (no_pong, socket("/socket", b""), &[" 101 "]),
+        (no_age, get("/events"), &[" 200 ", "retry: ", ": age\n\n\r\n0\r\n\r\n"]),
+        (no_wait, get("/wait"), &[" 200 ", "Tidings-Reason: timeout"]),
+        (no_head, get("/"), &[" 414 "]),
+        (no_field, get("/"), &[" 431 "]),
+        (no_field, b"GET / HTTP/1.0\r\n\r\n".to_vec(), &[" 200 "]),
+        (no_body, post("/echo", "x"), &[" 413 "]),
+        (no_body, post("/echo", ""), &[" 200 "]),
+        (no_overhead, chunked("3"), &[" 200 ", "abc"]),
+        (no_overhead, chunked("03"), &[" 400 "]),
+    ]
+}
+
+#[test]
+fn what_a_limit_of_zero_means() {
+    for (place, (set, request, told)) in told_at_zero().into_iter().enumerate() {
+        let mut limits = Limits::DEFAULT;
+        set(&mut limits);
+        let still = Still::new(limits);
+        let mut client = still.connect();
+        client.send(&request);
+        still.settle();
+        client.read_all();
+        let text = client.text();
+        for part in told {
+            assert!(text.contains(part), "{place}: no {part:?} in {text:?}");
+        }
+    }
+}
+
+#[test]
+fn a_pong_of_zero_ends_with_the_first_ping_and_one_without_end_never_does() {
+    for (pong, stays) in [(Duration::ZERO, false), (Duration::MAX, true)] {
+        let mut limits = Limits::DEFAULT;
+        limits.pong = pong;
+        let still = Still::new(limits.clone());
+        let mut client = still.connect();
+        client.send(socket("/socket", b""));
+        still.settle();
+        still.pass(limits.ping - Duration::from_nanos(1));
+        client.read_all();
+        client.seen.clear();
+        assert!(!client.over);
+        for time in [Duration::from_nanos(1), limits.linger, Duration::from_secs(1_000_000)] {
+            still.pass(time);
+        }
+        client.read_all();
+        assert_eq!((client.over, still.figures()), (!stays, (usize::from(stays), usize::from(stays), 0)));
+        // No second ping is sent before the first is answered.
+        assert_eq!(client.seen, b"\x89\0", "{pong:?}");
+    }
+}
+
+#[test]
+fn what_can_never_be_buffered_is_refused_at_once() {
+    let x = "x".repeat(1500);
+    let (head, body) = (get(&format!("/?{x}")), post("/echo", &x));
+    let message = socket("/socket", &[b"\x81\xfe\x05\xdc\0\0\0\0", x.as_bytes()].concat());
+    for (buffered, status, frame) in
+        [(0, "503", &b"\x03\xf5"[..]), (100, "503", b"\x03\xf5"), (3000, "200", b"\x81\x7e\x05\xdcxxx")]
+    {
+        let mut limits = Limits::DEFAULT;
+        limits.buffered = buffered;
+        let still = Still::new(limits);
+        for (bytes, told) in [(&head, status.as_bytes()), (&body, status.as_bytes()), (&message, frame)] {
+            let mut client = still.connect();
+            client.send(bytes);
+            // The clock stands still.
+            still.settle();
+            client.read_all();
+            let is_told = client.seen.windows(told.len()).any(|part| part == told);
+            assert!(is_told, "{buffered}: {:?}", client.text());
+        }
+    }
 }

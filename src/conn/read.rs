@@ -59,7 +59,8 @@ impl Conn {
             Poll::Ready(Err(error)) => return Poll::Ready(Read::Failed(error)),
             Poll::Pending => self.turns.rest(),
         }
-        if self.poll_receive_due(cx).is_ready() {
+        // What can never be buffered need not be waited for.
+        if self.seat.has_all() || self.poll_receive_due(cx).is_ready() {
             return Poll::Ready(Read::Due);
         }
         let idle = matches!(self.http.state().receiving, Receiving::First | Receiving::Idle);

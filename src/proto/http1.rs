@@ -187,7 +187,8 @@ impl Http1 {
     pub fn room(&self, limits: &Limits) -> usize {
         let most = match self.reader {
             Reader::Body(_) | Reader::Discard | Reader::Over => READ,
-            Reader::First | Reader::Next | Reader::Complete => limits.head,
+            // Where nothing fits it takes a byte to tell.
+            Reader::First | Reader::Next | Reader::Complete => limits.head.max(1),
         };
         if self.ended { 0 } else { most.saturating_sub(self.input.len()) }
     }

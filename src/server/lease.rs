@@ -20,6 +20,11 @@ impl Lease {
         self.starved
     }
 
+    /// Whether that was in vain for good: all of `buffered` is this connection's, so that none can come free.
+    pub(super) fn is_all(&self, server: &Server) -> bool {
+        self.starved && self.bytes as usize >= server.shared.limits.buffered
+    }
+
     /// Leases up to `most` bytes beside the `used` ones; returns how many.
     pub(super) fn take(&mut self, server: &Server, used: usize, most: usize) -> usize {
         let own = OWN_BUFFER.saturating_sub(used).min(most);

@@ -82,6 +82,11 @@ impl Seat {
     pub(crate) fn is_starved(&self) -> bool {
         self.lease.is_starved()
     }
+
+    /// Whether it found none though all of `buffered` is this connection's: then there is no use in waiting.
+    pub(crate) fn has_all(&self) -> bool {
+        self.lease.is_all(&self.server)
+    }
 }
 
 impl Drop for Seat {

@@ -84,7 +84,7 @@ impl<'c> Engine<'c> {
         // What is read, and what a large message may grow by.
         let granted = self.conn.seat.lease(owned, READ.max(owned / 2));
         if granted == 0 {
-            return Poll::Pending;
+            return if self.conn.seat.has_all() { Poll::Ready(Err(Error::Full)) } else { Poll::Pending };
         }
         let (frames, mut came) = (&mut self.frames, Ok(Came::Part));
         let Conn { io, eager, seat: Seat { server, .. }, out, .. } = &mut *self.conn;
