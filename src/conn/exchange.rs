@@ -376,7 +376,8 @@ impl<'c> Exchange<'c> {
         self.wait(pending::<()>(), Duration::MAX).await.map(|_| ())
     }
 
-    /// Answers, in one write if the peer takes it.
+    /// Answers, in one write if the peer takes it. The answer is put down when this is called, and written when it is
+    /// awaited.
     ///
     /// # Errors
     ///
@@ -390,9 +391,13 @@ impl<'c> Exchange<'c> {
     /// # Examples
     ///
     /// See [`Conn`].
-    pub async fn reply(self, answer: Response) -> Result<()> {
-        self.conn.give(answer, Http1::respond)?;
-        self.conn.flush().await
+    pub fn reply(self, answer: Response) -> impl Future<Output = Result<()>> + use<'c> {
+        // Not kept in the future: a handler takes as much memory as its largest await.
+        let given = self.conn.give(answer, Http1::respond);
+        async move {
+            given?;
+            self.conn.flush().await
+        }
     }
 
     /// Begins an answer that is written piece by piece. Its head goes out with the first piece, or at the first
