@@ -153,7 +153,7 @@ impl Response {
     }
 
     /// Sets the body: text or bytes that are static, owned, or shared. It is written from where it is; see
-    /// [`Content`](crate::Content).
+    /// [`Content`].
     ///
     /// # Examples
     ///
