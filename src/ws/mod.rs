@@ -262,7 +262,7 @@ impl WebSocket<'_> {
     ///
     /// # Cancel safety
     ///
-    /// If it is dropped, the peer's close is not waited for.
+    /// If it is dropped, the peer's close is not waited for; the next [`Conn::next`](crate::Conn::next) goes on writing ours.
     ///
     /// # Examples
     ///

@@ -35,12 +35,18 @@ struct Counted {
 
 impl Still {
     pub fn new(limits: Limits) -> Still {
-        let clock = ManualClock::new();
-        let (server, hub) = (Server::with_clock(limits.clone(), &clock), Hub::new(&limits));
-        let world = World { server: server.clone(), hub, executor: Rc::new(LocalExecutor::new()) };
-        let still = Still { world, clock, tasks: RefCell::default() };
+        let still = Still::without_tick(limits);
+        let server = still.server().clone();
         still.spawn("tick", async move { server.tick().await }).detach();
         still
+    }
+
+    /// A world in which no deadline is kept, unless the test sees to it.
+    pub fn without_tick(limits: Limits) -> Still {
+        let clock = ManualClock::new();
+        let (server, hub) = (Server::with_clock(limits.clone(), &clock), Hub::new(&limits));
+        let world = World { server, hub, executor: Rc::new(LocalExecutor::new()) };
+        Still { world, clock, tasks: RefCell::default() }
     }
 
     pub fn server(&self) -> &Server {
