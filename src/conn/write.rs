@@ -9,11 +9,28 @@ use super::Conn;
 use super::end::End;
 use super::wait::Peer;
 use crate::error::{Error, Phase, Result};
+use crate::server::Stage;
 
 impl Conn {
     /// Writes what is to be written, within [`Limits::write_time`]. Cancel-safe.
     pub(crate) fn flush(&mut self) -> Flush<'_, Conn> {
         Flush { peer: self }
+    }
+
+    /// Hands an error back for which nobody has waited: whoever goes on after it lets others go first.
+    pub(crate) async fn fail_in_turn(&mut self, error: Error) -> Result<()> {
+        self.flush().await?;
+        Err(error)
+    }
+
+    /// An error if the server has cut everything; what is ending anyway may say its last word.
+    pub(crate) fn check_cut(&self) -> Result<()> {
+        match self.seat.server.stage() {
+            Stage::Cut if !self.is_ending() => {
+                Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the server has shut down").into())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Nobody waits any more for the peer to read.
@@ -47,10 +64,7 @@ impl Conn {
         }
         // Mostly the peer takes it at once, and no time has to be looked up.
         let error = match self.poll_write(cx) {
-            Poll::Ready(Ok(())) => {
-                self.turns.take(1);
-                return self.turns.poll_give_way(cx).map(Ok);
-            }
+            Poll::Ready(Ok(())) => return Poll::Ready(Ok(())),
             Poll::Ready(Err(error)) => Error::from(error),
             Poll::Pending => {
                 self.turns.rest();
@@ -75,6 +89,11 @@ impl<P: Peer> Future for Flush<'_, P> {
     type Output = Result<()>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        let conn = self.peer.conn();
+        // Whoever never has to wait, or goes on after an error, lets others go first.
+        ready!(conn.turns.poll_give_way(cx));
+        conn.turns.take(1);
+        conn.check_cut()?;
         self.peer.poll_flush(cx)
     }
 }

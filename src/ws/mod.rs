@@ -23,7 +23,7 @@ use self::heart::Heart;
 pub use self::payload::Payload;
 #[cfg(feature = "tungstenite")]
 use self::tungstenite::Engine;
-use crate::conn::wait::{Held, Wait};
+use crate::conn::wait::{Held, Peer, Wait};
 use crate::error::{Error, Result};
 use crate::proto::frame::{Opcode, is_close_code, push_frame};
 use crate::server::Server;
@@ -168,7 +168,9 @@ impl WebSocket<'_> {
     ///
     /// See [`Exchange::upgrade`](crate::Exchange::upgrade).
     pub async fn send(&mut self, message: impl Into<Payload>) -> Result<()> {
-        self.engine.push(message.into())?;
+        if let Err(error) = self.engine.push(message.into()) {
+            return Box::pin(self.conn().fail_in_turn(error)).await;
+        }
         self.flush().await
     }
 
@@ -213,7 +215,13 @@ impl WebSocket<'_> {
     /// }
     /// ```
     pub async fn send_framed(&mut self, frames: &[u8]) -> Result<()> {
-        poll_fn(|cx| Poll::Ready(self.engine.poll_push_framed(cx, frames))).await?;
+        let mut push = |cx: &mut Context<'_>| {
+            self.conn().check_cut()?;
+            self.engine.poll_push_framed(cx, frames)
+        };
+        if let Err(error) = poll_fn(|cx| Poll::Ready(push(cx))).await {
+            return Box::pin(self.conn().fail_in_turn(error)).await;
+        }
         self.flush().await
     }
 
@@ -249,7 +257,9 @@ impl WebSocket<'_> {
         if let Heart::Ping(_) = self.heart {
             self.heart = Heart::Pong(self.deadline(self.server().limits().pong));
         }
-        self.engine.push_ping()?;
+        if let Err(error) = self.engine.push_ping() {
+            return Box::pin(self.conn().fail_in_turn(error)).await;
+        }
         self.flush().await
     }
 

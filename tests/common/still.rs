@@ -79,6 +79,11 @@ impl Still {
         }
     }
 
+    /// Lets so many turns be taken, where there may be tasks that always have something to do.
+    pub fn turns(&self, turns: usize) {
+        (0..turns).for_each(|_| _ = self.world.executor.try_tick());
+    }
+
     /// Lets so much time pass, at once, and all run that is due then.
     pub fn pass(&self, time: Duration) {
         self.clock.advance(time);
