@@ -59,8 +59,10 @@ impl BodyWriter<'_> {
     /// # }
     /// ```
     pub async fn write(&mut self, data: &[u8]) -> Result<()> {
-        self.push(data)?;
-        self.conn.flush().await
+        match self.push(data) {
+            Ok(()) => self.conn.flush().await,
+            Err(error) => Box::pin(self.conn.fail_in_turn(error)).await,
+        }
     }
 
     /// Adds a piece to what the next write or flush sends, so that several go out in one write. Nothing is sent

@@ -407,6 +407,10 @@ impl<'c> Exchange<'c> {
     ///
     /// [`Error::Misuse`](crate::Error::Misuse) if the answer is not legal or has a body.
     ///
+    /// # Cancel safety
+    ///
+    /// It never waits.
+    ///
     /// # Examples
     ///
     /// ```

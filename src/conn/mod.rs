@@ -135,7 +135,9 @@ impl Conn {
     pub async fn next(&mut self) -> Result<Option<Exchange<'_>>> {
         // What is rare is boxed, and what decides does not wait: an idle connection takes the memory of all this.
         let answered = self.end_exchange();
-        self.flush().await?;
+        if !self.out.is_empty() {
+            self.flush().await?;
+        }
         if answered && !self.eager {
             // A busy client's next request comes while the others have their turn, and is then read without the
             // reactor: 4.8 instead of 6.6 µs per request of 64 busy clients.

@@ -2,7 +2,6 @@
 
 use core::future::Future;
 use core::pin::Pin;
-use std::io;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -10,7 +9,6 @@ use pin_project_lite::pin_project;
 
 use super::Conn;
 use crate::error::{Error, Result};
-use crate::server::Stage;
 use crate::server::clock::Moment;
 
 /// How a wait ended.
@@ -226,12 +224,7 @@ impl Sent {
 impl Conn {
     /// Keeps a place among the held for this wait, unless the server has cut everything.
     fn keep(&mut self) -> Result<()> {
-        match self.seat.server.stage() {
-            Stage::Cut => {
-                Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the server has shut down").into())
-            }
-            _ if self.hold() => Ok(()),
-            _ => Err(Error::Full),
-        }
+        self.check_cut()?;
+        if self.hold() { Ok(()) } else { Err(Error::Full) }
     }
 }

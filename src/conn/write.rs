@@ -9,11 +9,28 @@ use super::Conn;
 use super::end::End;
 use super::wait::Peer;
 use crate::error::{Error, Phase, Result};
+use crate::server::Stage;
 
 impl Conn {
     /// Writes what is to be written, within [`Limits::write_time`]. Cancel-safe.
     pub(crate) fn flush(&mut self) -> Flush<'_, Conn> {
         Flush { peer: self }
+    }
+
+    /// Hands an error back for which nobody has waited: whoever goes on after it lets others go first.
+    pub(crate) async fn fail_in_turn(&mut self, error: Error) -> Result<()> {
+        self.flush().await?;
+        Err(error)
+    }
+
+    /// An error if the server has cut everything; what is ending anyway may say its last word.
+    pub(crate) fn check_cut(&self) -> Result<()> {
+        match self.seat.server.stage() {
+            Stage::Cut if !self.is_ending() => {
+                Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the server has shut down").into())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Nobody waits any more for the peer to read.
@@ -29,7 +46,7 @@ impl Conn {
     /// flush is to follow.
     #[cfg(all(feature = "ws", not(feature = "tungstenite")))]
     pub(crate) fn write_now(&mut self, cx: &mut Context<'_>, mut bytes: &[u8]) -> Result<()> {
-        self.turns.take(1);
+        self.check_cut()?;
         if self.out.is_empty() && !bytes.is_empty() {
             match self.io.poll_write(cx, bytes) {
                 Poll::Ready(Ok(written)) => bytes = &bytes[written..],
@@ -65,11 +82,11 @@ impl Conn {
         Poll::Ready(Ok(()))
     }
 
-    /// Writes what is to be written, within its time, and lets the others go first now and then.
+    /// Writes what is to be written, within its time.
     #[inline]
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
         match self.out.is_empty() {
-            true => self.turns.poll_give_way(cx).map(Ok),
+            true => Poll::Ready(Ok(())),
             false => self.poll_flush_all(cx),
         }
     }
@@ -77,10 +94,7 @@ impl Conn {
     fn poll_flush_all(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
         // Mostly the peer takes it at once, and no time has to be looked up.
         let error = match self.poll_write(cx) {
-            Poll::Ready(Ok(())) => {
-                self.turns.take(1);
-                return self.turns.poll_give_way(cx).map(Ok);
-            }
+            Poll::Ready(Ok(())) => return Poll::Ready(Ok(())),
             Poll::Ready(Err(error)) => Error::from(error),
             Poll::Pending => {
                 self.turns.rest();
@@ -105,6 +119,11 @@ impl<P: Peer> Future for Flush<'_, P> {
     type Output = Result<()>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        let conn = self.peer.conn();
+        // Whoever never has to wait, or goes on after an error, lets others go first.
+        ready!(conn.turns.poll_give_way(cx));
+        conn.turns.take(1);
+        conn.check_cut()?;
         self.peer.poll_flush(cx)
     }
 }

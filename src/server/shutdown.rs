@@ -25,7 +25,7 @@ impl Server {
     /// Shuts the server down gracefully. It takes no further request: connections that are idle are closed at once, the
     /// others behind the answer that they are giving. A client whose request is held is told why it ends: an event stream
     /// by a comment, a WebSocket by close 1001, a long poll by `Tidings-Reason`. Connections that are still open after
-    /// `within` are cut off.
+    /// `within` are cut off: whatever a handler waits for or writes there fails from then on.
     ///
     /// It returns when no connection is left, or when the last ones have been cut off.
     ///

@@ -24,7 +24,7 @@ use self::heart::Heart;
 pub use self::payload::Payload;
 #[cfg(feature = "tungstenite")]
 use self::tungstenite::Engine;
-use crate::conn::wait::{Held, Wait};
+use crate::conn::wait::{Held, Peer, Wait};
 use crate::conn::write::Flush;
 use crate::error::{Error, Result};
 use crate::proto::frame::{Opcode, is_close_code, push_frame};
@@ -170,7 +170,9 @@ impl WebSocket<'_> {
     ///
     /// See [`Exchange::upgrade`](crate::Exchange::upgrade).
     pub async fn send(&mut self, message: impl Into<Payload>) -> Result<()> {
-        self.engine.push(message.into())?;
+        if let Err(error) = self.engine.push(message.into()) {
+            return Box::pin(self.conn().fail_in_turn(error)).await;
+        }
         self.flush().await
     }
 
@@ -250,7 +252,9 @@ impl WebSocket<'_> {
         if let Heart::Ping(_) = self.heart {
             self.heart = Heart::Pong(self.deadline(self.server().limits().pong));
         }
-        self.engine.push_ping()?;
+        if let Err(error) = self.engine.push_ping() {
+            return Box::pin(self.conn().fail_in_turn(error)).await;
+        }
         self.flush().await
     }
 
@@ -263,7 +267,7 @@ impl WebSocket<'_> {
     ///
     /// # Cancel safety
     ///
-    /// If it is dropped, the peer's close is not waited for.
+    /// If it is dropped, the peer's close is not waited for; the next [`Conn::next`](crate::Conn::next) goes on writing ours.
     ///
     /// # Examples
     ///
@@ -369,8 +373,9 @@ impl Future for SendFramed<'_, '_, '_> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
         let frames = core::mem::take(&mut self.frames);
-        if !frames.is_empty() {
-            self.flush.peer.engine.push_framed(cx, frames)?;
+        let peer = &mut self.flush.peer;
+        if let Err(error) = peer.engine.push_framed(cx, frames) {
+            peer.failed = Some(Box::new(error));
         }
         Pin::new(&mut self.flush).poll(cx)
     }

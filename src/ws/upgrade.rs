@@ -36,6 +36,11 @@ impl<'c> Exchange<'c> {
     /// among the held requests is free: the answer is still owed, and [`Conn::fail`](crate::Conn::fail) gives it.
     /// [`Error::Misuse`] for a subprotocol that was not offered.
     ///
+    /// # Cancel safety
+    ///
+    /// If it is dropped, there is no WebSocket: the next [`Conn::next`](crate::Conn::next) writes the rest of the 101, and
+    /// closes.
+    ///
     /// # Examples
     ///
     /// ```

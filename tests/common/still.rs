@@ -35,12 +35,18 @@ struct Counted {
 
 impl Still {
     pub fn new(limits: Limits) -> Still {
-        let clock = ManualClock::new();
-        let (server, hub) = (Server::with_clock(limits.clone(), &clock), Hub::new(&limits));
-        let world = World { server: server.clone(), hub, executor: Rc::new(LocalExecutor::new()) };
-        let still = Still { world, clock, tasks: RefCell::default() };
+        let still = Still::without_tick(limits);
+        let server = still.server().clone();
         still.spawn("tick", async move { server.tick().await }).detach();
         still
+    }
+
+    /// A world in which no deadline is kept, unless the test sees to it.
+    pub fn without_tick(limits: Limits) -> Still {
+        let clock = ManualClock::new();
+        let (server, hub) = (Server::with_clock(limits.clone(), &clock), Hub::new(&limits));
+        let world = World { server, hub, executor: Rc::new(LocalExecutor::new()) };
+        Still { world, clock, tasks: RefCell::default() }
     }
 
     pub fn server(&self) -> &Server {
@@ -71,6 +77,11 @@ impl Still {
                 assert!(polls.get() <= MOST_POLLS, "{name} runs without end");
             }
         }
+    }
+
+    /// Lets so many turns be taken, where there may be tasks that always have something to do.
+    pub fn turns(&self, turns: usize) {
+        (0..turns).for_each(|_| _ = self.world.executor.try_tick());
     }
 
     /// Lets so much time pass, at once, and all run that is due then.
