@@ -18,14 +18,11 @@ use common::World;
 use common::client::Client;
 use common::pipe::End;
 use random::Rng;
-use smol::Timer;
 use smol::future::{FutureExt as _, poll_once};
 use smol::io::{AsyncRead, AsyncWrite};
-use tidings::{Conn, Error, Exchange, Limits, Response};
+use tidings::{Conn, Error, Exchange, Limits, ManualClock, Response};
 
 const SHORT: Duration = Duration::from_millis(40);
-/// So long that a busy machine is not late by as much.
-const LONG: Duration = Duration::from_secs(2);
 const CLOSE: &str = "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
 
 /// A pipe that may be set not to flush or close.
@@ -108,9 +105,8 @@ fn what_is_buffered_is_given_back_while_it_lingers() {
 
 #[test]
 fn a_write_has_its_own_time_after_one_that_was_dropped() {
-    let mut limits = Limits::DEFAULT;
-    limits.write_time = LONG;
-    World::run(limits, async |world| {
+    let clock = ManualClock::new();
+    World::run_by(&clock, Limits::DEFAULT, async |world| {
         let (mut client, mut conn, _) = odd(&world, 0);
         client.stream.capacity(1000);
         client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
@@ -118,7 +114,7 @@ fn a_write_has_its_own_time_after_one_that_was_dropped() {
         assert!(poll_once(pin!(stream.write(&[b'x'; 5000]))).await.is_none());
         // The handler is busy elsewhere; the client has read all there is.
         client.more().await;
-        Timer::after(LONG + SHORT).await;
+        clock.advance(2 * Limits::DEFAULT.write_time);
         let read = async {
             client.rest().await;
             Ok(())
@@ -129,9 +125,8 @@ fn a_write_has_its_own_time_after_one_that_was_dropped() {
 
 #[test]
 fn a_frame_has_its_own_time_after_one_that_was_dropped() {
-    let mut limits = Limits::DEFAULT;
-    limits.write_time = LONG;
-    World::run(limits, async |world| {
+    let (clock, write_time) = (ManualClock::new(), Limits::DEFAULT.write_time);
+    World::run_by(&clock, Limits::DEFAULT, async |world| {
         let (mut client, mut conn, flags) = odd(&world, 0);
         let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
                        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
@@ -140,12 +135,13 @@ fn a_frame_has_its_own_time_after_one_that_was_dropped() {
         flags.store(FLUSH_WAITS, Ordering::SeqCst);
         let frame = tidings::WebSocket::frame("hi");
         assert!(poll_once(pin!(socket.send_framed(&frame))).await.is_none());
-        Timer::after(LONG + SHORT).await;
-        let patience = async {
-            Timer::after(SHORT).await;
-            Ok(())
-        };
-        socket.send("there").or(patience).await.expect("no time-out yet");
+        clock.advance(2 * write_time);
+        let mut send = pin!(socket.send("there"));
+        assert!(poll_once(&mut send).await.is_none());
+        clock.advance(write_time - Duration::from_nanos(1));
+        assert!(poll_once(&mut send).await.is_none());
+        clock.advance(Duration::from_nanos(1));
+        assert!(matches!(send.await, Err(Error::Timeout(_))));
     });
 }
 
