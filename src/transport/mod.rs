@@ -23,7 +23,7 @@
 //! | --- | --- | --- | --- | --- |
 //! | messages are there | 200 with them | 200 with them | goes on | goes on |
 //! | nothing came in time | – | 200 or 304, `Tidings-Reason: timeout` | goes on | goes on |
-//! | the client has ended its half | 200 or 304, the connection closes | 200 or 304, `Tidings-Reason: left`, `Retry-After`; the connection closes | comment `left`, last chunk; the connection closes | close 1002 (none with the feature `tungstenite`) |
+//! | the client has ended its half | 200 or 304; the connection closes | 200 or 304, `Tidings-Reason: left`, `Retry-After`, `Connection: close` with the last answer | comment `left`, last chunk; the connection closes | close 1002 (none with the feature `tungstenite`) |
 //! | the server shuts down | 200 or 304, `Connection: close` | 200 or 304, `Tidings-Reason: shutdown`, `Retry-After`, `Connection: close` | comment `shutdown`, last chunk; the connection closes | close 1001 `shutdown` |
 //! | the hub is closed, nothing is new | 200 or 304, `Tidings-Reason: closed` | 503, `Tidings-Reason: closed`, `Retry-After` | comment `closed`, last chunk; 204 at the next request | close 1000 `closed` |
 //! | no place to be held is free | 200 or 304 | 503, `Tidings-Reason: full`, `Retry-After` | what is kept, comment `full`, last chunk | 503, `Retry-After`, `Connection: close` |
