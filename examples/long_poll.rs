@@ -98,7 +98,7 @@ async fn poll(ex: &mut Exchange<'_>, hub: &Hub, wait: Duration) -> tidings::Resu
     let cookie = cookie.map(|id| id.parse().unwrap_or(Id::MAX));
     let mut messages = hub.subscribe(&["messages"], after.or(cookie))?;
     let waited = ex.wait(messages.next(), wait).await?;
-    let gap = matches!(&waited, Wait::Ready(Some(batch)) if batch.gap);
+    let gap = matches!(&waited, Wait::Ready(Some(batch)) if batch.gap.is_some());
     let timeout = !matches!(&waited, Wait::Ready(_));
     let (data, next) = first(&waited).map_or(("null", messages.cursor()), |first| (first.data(), first.id()));
     // Some tutorials look for `data`, others for `message`.

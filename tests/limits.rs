@@ -91,15 +91,21 @@ fn an_event_stream_is_told_to_wait_as_long_as_it_can_be_told() {
 #[test]
 fn the_worst_case_does_not_wrap() {
     let usual = Limits::DEFAULT.worst_case();
-    let fields: [fn(&mut Limits) -> &mut usize; 9] = [
+    let fields: [fn(&mut Limits) -> &mut usize; 15] = [
         |limits| &mut limits.head,
         |limits| &mut limits.headers,
         |limits| &mut limits.body,
         |limits| &mut limits.connections,
         |limits| &mut limits.held,
         |limits| &mut limits.buffered,
+        |limits| &mut limits.topics,
+        |limits| &mut limits.name,
+        |limits| &mut limits.subscription,
+        |limits| &mut limits.forgotten,
         |limits| &mut limits.history,
         |limits| &mut limits.history_bytes,
+        |limits| &mut limits.published,
+        |limits| &mut limits.batch,
         |limits| &mut limits.message,
     ];
     let (mut most, mut least) = (Limits::DEFAULT, Limits::DEFAULT);
