@@ -22,7 +22,7 @@ pub(crate) const TOPIC: usize = 1024;
 const FORGOTTEN: usize = 512;
 
 /// What a reader takes for each topic that it follows, beside the first, which is in [`CONNECTION`].
-const FOLLOWED: usize = 128;
+const FOLLOWED: usize = 96;
 
 /// What a connection is counted as in [`Limits::worst_case`] for its task, its socket and its state, in bytes.
 const CONNECTION: usize = 4 * 1024;
