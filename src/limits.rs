@@ -111,7 +111,8 @@ pub struct Limits {
     /// Topics of one subscription (64). The embedder sees [`Error::Misuse`](crate::Error::Misuse).
     pub subscription: usize,
     /// Topics that are not there any more, of which a hub knows what they have lost; and keys of topics that are there (1,024).
-    /// Beyond them the oldest is forgotten: who then resumes in a topic that is not there may be told a gap that is none.
+    /// Beyond them the oldest is forgotten: who then resumes in a topic that is not there may be told a gap that is none,
+    /// and of a topic that comes back without a key it is not known that it had some.
     pub forgotten: usize,
     /// Messages kept per topic (128). The oldest leaves; a reader that still wanted it is told `gap`. Zero: all that
     /// publishes or reads is refused ([`Error::Misuse`](crate::Error::Misuse), 500), for between two polls there would be

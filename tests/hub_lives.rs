@@ -525,3 +525,21 @@ fn a_subscription_is_a_stream() {
         assert_eq!(messages.iter().sum::<usize>(), 2);
     });
 }
+
+#[test]
+fn what_an_ended_topic_loses_by_age_is_reserved_no_more() {
+    let hub = plain();
+    let mut bounds = hub.bounds().keep_all(8_000);
+    bounds.message_age = Some(Duration::from_secs(3_600));
+    let answer = hub.begin_with("answer", &bounds).expect("room");
+    let old =
+        Message::new("answer", "x".repeat(4_000)).age(Duration::from_secs(3_600) - Duration::from_millis(50));
+    answer.send_message(old).expect("room");
+    answer.finish().expect("room");
+    assert!(hub.stats().reserved > 4_000 || hub.stats().aged == 1);
+    while hub.stats().aged == 0 {
+        thread::yield_now();
+    }
+    assert!((1..1_000).contains(&hub.stats().reserved), "{:?}", hub.stats());
+    assert_eq!(follow(&hub, "answer", Some(Id::EARLIEST)).1, ended("finished"));
+}

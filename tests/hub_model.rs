@@ -586,7 +586,9 @@ impl Run {
         // Who begins with all that is kept knows that there was something before, unless that was the value of a key.
         let knows = |topic: &usize| {
             let lost = self.lost_after(*topic, Id::EARLIEST).unwrap_or(Id::EARLIEST);
-            let told = if is_fresh && !self.lacks_a_value(*topic) { lost } else { Id::EARLIEST };
+            // A topic that fell out of what is known is taken for a plain feed until it has a key again.
+            let is_whole = !self.exact || !self.lacks_a_value(*topic);
+            let told = if is_fresh && is_whole { lost } else { Id::EARLIEST };
             (*topic, told)
         };
         let told_of = topics.iter().map(knows).collect();

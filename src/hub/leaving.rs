@@ -143,6 +143,7 @@ impl Log {
             if let Some(gone) = self.topics[key as usize].history.lose_oldest() {
                 self.aged += 1;
                 self.lose(key, &gone);
+                self.give_back_unused(key);
             }
             self.settle(key);
             self.tidy(key);

@@ -119,9 +119,16 @@ impl Log {
     pub(super) fn close_life(&mut self, key: u32, end: Id) {
         let topic = &mut self.topics[key as usize];
         topic.life = Life::Ended(end);
-        // So that it still counts as one that keeps all.
-        let used = topic.history.weight().max(usize::from(topic.reserved > 0));
-        self.give_back(key, used);
+        self.give_back_unused(key);
+    }
+
+    /// Gives back what an ended topic that keeps all has no use for.
+    pub(super) fn give_back_unused(&mut self, key: u32) {
+        let topic = &self.topics[key as usize];
+        if topic.end().is_some() && topic.reserved > 0 {
+            // One byte at least: it still counts as one that keeps all.
+            self.give_back(key, topic.history.weight().max(1));
+        }
     }
 
     /// Tells a topic's producer to stop; returns who waits for that, if it has one.
