@@ -183,7 +183,7 @@ mod tests {
     fn publish(log: &mut Log, topic: &str, data: &str, key: Option<&str>) {
         let mut parts = Parts::new(Kind::News, data.into());
         parts.key = key.map(Into::into);
-        let draft = Draft::new(topic, parts, &log.limits).expect("legal");
+        let draft = Draft::new(topic, parts, Duration::ZERO, &log.limits).expect("legal");
         log.publish(draft).expect("room");
     }
 
@@ -262,7 +262,8 @@ mod tests {
     fn ids_end_somewhere() {
         let mut log = log(|_| ());
         log.reset(Id::MAX);
-        let draft = Draft::new("t", Parts::new(Kind::News, "x".into()), &log.limits).expect("legal");
+        let draft =
+            Draft::new("t", Parts::new(Kind::News, "x".into()), Duration::ZERO, &log.limits).expect("legal");
         assert!(matches!(log.publish(draft), Err(Error::Misuse(_))));
         let (key, _) = log.begin("answer", None, false).expect("a place");
         assert!(matches!(log.end(key, "finished"), Err(Error::Misuse(_))));

@@ -241,7 +241,7 @@ impl Log {
         let is_removal = draft.parts.kind == Kind::Removal;
         self.removals = self.removals.saturating_add(u32::from(is_removal));
         let at = if self.topics[key as usize].bounds.have_age() {
-            self.clock.now().earlier(draft.parts.age)
+            self.clock.now().earlier(draft.age)
         } else {
             Moment::UNKNOWN
         };

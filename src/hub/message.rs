@@ -20,17 +20,17 @@ use crate::limits::Limits;
 pub struct Message {
     pub(super) topic: Arc<str>,
     pub(super) parts: Parts,
+    /// How long ago it was published.
+    pub(super) age: Duration,
 }
 
-/// All of a message but its topic.
+/// What is kept of a message beside its topic.
 #[derive(Clone, Debug)]
 pub(super) struct Parts {
     pub(super) data: Arc<str>,
     pub(super) key: Option<Arc<str>>,
     pub(super) event: Option<Box<str>>,
     pub(super) kind: Kind,
-    /// How long ago it was published.
-    pub(super) age: Duration,
 }
 
 /// What a message means.
@@ -88,7 +88,7 @@ impl Message {
     }
 
     fn of_kind(kind: Kind, topic: &str, data: Arc<str>) -> Message {
-        Message { topic: topic.into(), parts: Parts::new(kind, data) }
+        Message { topic: topic.into(), parts: Parts::new(kind, data), age: Duration::ZERO }
     }
 
     /// Sets the key: only the newest message with a key is kept in a topic, as for the state of a device. An end has
@@ -133,19 +133,26 @@ impl Message {
     /// ```
     #[must_use]
     pub fn age(mut self, age: Duration) -> Message {
-        self.parts.age = age;
+        self.age = age;
         self
     }
 }
 
 impl Parts {
     pub(super) fn new(kind: Kind, data: Arc<str>) -> Parts {
-        Parts { data, key: None, event: None, kind, age: Duration::ZERO }
+        Parts { data, key: None, event: None, kind }
     }
 
     /// The value that is now that of the key, if it is not the end of one.
     pub(super) fn is_value(&self) -> bool {
         self.kind == Kind::News && self.key.is_some()
+    }
+
+    /// Bytes that a message counts with while it is kept.
+    pub(super) fn weight(&self) -> usize {
+        let Parts { data, key, event, .. } = self;
+        let key = key.as_ref().map_or(0, |key| KEY + key.len());
+        MESSAGE + data.len() + key + event.as_ref().map_or(0, |event| event.len())
     }
 }
 
@@ -154,6 +161,8 @@ impl Parts {
 pub(super) struct Draft<'t> {
     pub(super) topic: &'t str,
     pub(super) parts: Parts,
+    /// How long ago it was published.
+    pub(super) age: Duration,
     /// Bytes that it counts with while it is kept.
     pub(super) weight: usize,
     /// Bytes that it takes at most when it is written.
@@ -161,14 +170,14 @@ pub(super) struct Draft<'t> {
 }
 
 impl<'t> Draft<'t> {
-    pub(super) fn new(topic: &'t str, parts: Parts, limits: &Limits) -> Result<Draft<'t>> {
+    pub(super) fn new(topic: &'t str, parts: Parts, age: Duration, limits: &Limits) -> Result<Draft<'t>> {
         if limits.history == 0 {
             return Err(Error::Misuse("without a history nothing can be read"));
         }
         if parts.event.as_ref().is_some_and(|event| event.bytes().any(|b| matches!(b, b'\r' | b'\n'))) {
             return Err(Error::Misuse("an event name is not one line"));
         }
-        let draft = Draft::measured(topic, parts);
+        let draft = Draft::measured(topic, parts, age);
         if draft.longest_name() > limits.name || draft.written > limits.largest() {
             return Err(Error::TooLarge);
         }
@@ -177,18 +186,15 @@ impl<'t> Draft<'t> {
 
     /// The end of a topic, for which there is room always.
     pub(super) fn end(topic: &'t str, reason: &str) -> Draft<'t> {
-        Draft::measured(topic, Parts::new(Kind::End, reason.into()))
+        Draft::measured(topic, Parts::new(Kind::End, reason.into()), Duration::ZERO)
     }
 
-    fn measured(topic: &'t str, parts: Parts) -> Draft<'t> {
-        let Parts { data, key, event, .. } = &parts;
-        let (key_size, event_size) =
-            (key.as_ref().map_or(0, |key| KEY + key.len()), event.as_ref().map_or(0, |e| e.len()));
-        let weight = MESSAGE + data.len() + key_size + event_size;
+    fn measured(topic: &'t str, parts: Parts, age: Duration) -> Draft<'t> {
+        let (weight, Parts { data, key, event, .. }) = (parts.weight(), &parts);
         // In whichever frame takes the most: so many bytes a slow reader can keep.
         let texts = [Some(topic), Some(&**data), key.as_deref(), event.as_deref()];
         let written = texts.into_iter().flatten().map(written).sum();
-        Draft { topic, parts, weight, written }
+        Draft { topic, parts, age, weight, written }
     }
 
     /// The length of what may be as long as a name: of the topic, the key, the reason of an end.

@@ -33,6 +33,7 @@ mod topic;
 mod waiting;
 
 use core::hash::{BuildHasher, Hash};
+use core::time::Duration;
 use std::collections::HashMap;
 use std::hash::RandomState;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -124,7 +125,7 @@ impl Hub {
     /// # tidings::Result::Ok(())
     /// ```
     pub fn publish(&self, topic: &str, data: impl Into<Arc<str>>) -> Result<Id> {
-        self.publish_parts(topic, Parts::new(Kind::News, data.into()))
+        self.publish_parts(topic, Parts::new(Kind::News, data.into()), Duration::ZERO)
     }
 
     /// Publishes a message, which may have a key or an event name; returns its id.
@@ -146,11 +147,11 @@ impl Hub {
     /// # tidings::Result::Ok(())
     /// ```
     pub fn send(&self, message: Message) -> Result<Id> {
-        self.publish_parts(&message.topic, message.parts)
+        self.publish_parts(&message.topic, message.parts, message.age)
     }
 
-    fn publish_parts(&self, topic: &str, parts: Parts) -> Result<Id> {
-        let draft = Draft::new(topic, parts, self.limits())?;
+    fn publish_parts(&self, topic: &str, parts: Parts, age: Duration) -> Result<Id> {
+        let draft = Draft::new(topic, parts, age, self.limits())?;
         let (id, waiting) = self.lock().publish(draft)?;
         wake(waiting);
         Ok(id)
@@ -180,7 +181,7 @@ impl Hub {
     pub fn remove(&self, topic: &str, key: &str) -> Result<Id> {
         let mut parts = Parts::new(Kind::Removal, "".into());
         parts.key = Some(key.into());
-        self.publish_parts(topic, parts)
+        self.publish_parts(topic, parts, Duration::ZERO)
     }
 
     /// Takes a message with an id from elsewhere, as a backplane does; false, and nothing done, if the id is not
@@ -203,7 +204,7 @@ impl Hub {
     /// # tidings::Result::Ok(())
     /// ```
     pub fn insert(&self, id: Id, message: Message) -> Result<bool> {
-        let draft = Draft::new(&message.topic, message.parts, self.limits())?;
+        let draft = Draft::new(&message.topic, message.parts, message.age, self.limits())?;
         let waiting = self.lock().insert(id, draft)?;
         Ok(waiting.map(wake).is_some())
     }

@@ -71,7 +71,7 @@ impl Producer {
     ///
     /// See [`Producer`].
     pub fn send(&self, data: impl Into<Arc<str>>) -> Result<Id> {
-        self.publish(Parts::new(Kind::News, data.into()))
+        self.publish(Parts::new(Kind::News, data.into()), Duration::ZERO)
     }
 
     /// Publishes a message, which may have a key or an event name; returns its id.
@@ -94,11 +94,11 @@ impl Producer {
         if message.topic != self.topic {
             return Err(Error::Misuse("a producer publishes in its own topic"));
         }
-        self.publish(message.parts)
+        self.publish(message.parts, message.age)
     }
 
-    fn publish(&self, parts: Parts) -> Result<Id> {
-        let draft = Draft::new(&self.topic, parts, self.hub.limits())?;
+    fn publish(&self, parts: Parts, age: Duration) -> Result<Id> {
+        let draft = Draft::new(&self.topic, parts, age, self.hub.limits())?;
         let (id, waiting) = self.hub.lock().produce(self.key, draft)?;
         wake(waiting);
         Ok(id)
@@ -130,7 +130,7 @@ impl Producer {
     /// # Errors
     ///
     /// Those of [`finish`](Producer::finish), and [`Error::TooLarge`] for a reason longer than
-    /// [`Limits::name`](crate::Limits::name): the topic ends as if the producer were dropped.
+    /// [`Limits::name`](crate::Limits::name)(crate::Limits::name): the topic ends as if the producer were dropped.
     ///
     /// # Examples
     ///
@@ -226,7 +226,7 @@ impl Hub {
     /// # Errors
     ///
     /// [`Error::Running`] if it has a producer, [`Error::Ended`] if its end is known; [`Error::Full`] if it would be one
-    /// too many and all others have readers or producers; [`Error::TooLarge`] for a name longer than [`Limits::name`];
+    /// too many and all others have readers or producers; [`Error::TooLarge`] for a name longer than [`Limits::name`](crate::Limits::name);
     /// [`Error::Closed`]; [`Error::Misuse`] without a history.
     ///
     /// # Examples

@@ -30,8 +30,6 @@ pub struct Published {
     parts: Parts,
     /// The bytes for each kind of transport, made when the first reader needs them.
     frames: [OnceLock<Box<[u8]>>; 3],
-    /// Bytes that it counts with while it is kept.
-    weight: usize,
     /// What it takes at most when it is written.
     written: usize,
     charge: Charge,
@@ -75,7 +73,7 @@ impl Published {
         let Draft { parts, weight, written, .. } = draft;
         let charge = Charge::new(weight, reserved, ledger);
         let (frames, written) = ([const { OnceLock::new() }; 3], size_of::<Published>() + written);
-        Published { id, topic, parts, frames, weight, written, charge, stamp }
+        Published { id, topic, parts, frames, written, charge, stamp }
     }
 
     /// The id.
@@ -187,7 +185,7 @@ impl Published {
 
     /// Bytes that it counts with while it is kept, without its frames.
     pub(super) fn weight(&self) -> usize {
-        self.weight
+        self.parts.weight()
     }
 
     /// Bytes that it counts with in a batch: it is kept as it is written.

@@ -30,8 +30,8 @@ impl Hub {
     /// # Errors
     ///
     /// [`Error::Full`] if topics that are not there would be too many: readers push out none that is. [`Error::Misuse`] for
-    /// no topic at all, for more than [`Limits::subscription`], or with a history of 0 (between two polls there would be
-    /// nothing to go on from). [`Error::TooLarge`] for a name longer than [`Limits::name`].
+    /// no topic at all, for more than [`Limits::subscription`](crate::Limits::subscription), or with a history of 0 (between two polls there would be
+    /// nothing to go on from). [`Error::TooLarge`] for a name longer than [`Limits::name`](crate::Limits::name).
     ///
     /// # Examples
     ///
