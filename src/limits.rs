@@ -100,19 +100,20 @@ pub struct Limits {
     /// use them up, reading pauses; the peer sees 503 or close 1013 if it lasts, and at once if its head, body or message
     /// is larger than all of it.
     pub buffered: usize,
-    /// Topics of a hub (256). For a new one that is published in the topic leaves whose end is the oldest, else the one that
-    /// was published in the longest ago, but none that has readers or a producer (who resumes in it is told `gap`). Where
-    /// none can leave the publisher sees [`Error::Full`](crate::Error::Full), on the wire 503; so does a reader of a new
-    /// one where no place is free. Zero: there is none, and all of that is refused.
+    /// Topics of a hub (256). For a new one that is published in the topic leaves whose end is the oldest, else the one
+    /// that was published in the longest ago, but none that has readers or a producer (who resumes in it is told `gap`).
+    /// Where none can leave the publisher sees [`Error::Full`](crate::Error::Full), on the wire 503; so does a reader of a
+    /// new one where no place is free. Zero: there is none, and all of that is refused.
     pub topics: usize,
     /// Bytes of a topic's name, of a key, and of the reason of an end (256). The publisher sees
     /// [`Error::TooLarge`](crate::Error::TooLarge), on the wire 413.
     pub name: usize,
-    /// Topics of one subscription (64). The embedder sees [`Error::Misuse`](crate::Error::Misuse).
+    /// Topics of one subscription (64). The embedder sees [`Error::Misuse`](crate::Error::Misuse), on the wire 500. Zero:
+    /// nothing can be read.
     pub subscription: usize,
-    /// Topics that are not there any more, of which a hub knows what they have lost; and keys of topics that are there (1,024).
-    /// Beyond them the oldest is forgotten: who then resumes in a topic that is not there may be told a gap that is none,
-    /// and of a topic that comes back without a key it is not known that it had some.
+    /// Topics that are not there any more, of which a hub knows what they have lost; and keys of topics that are there
+    /// (1,024). Beyond them the oldest is forgotten: who then resumes in a topic that is not there may be told a gap that
+    /// is none, and of a topic that comes back without a key it is not known that it had some.
     pub forgotten: usize,
     /// Messages kept per topic (128). The oldest leaves; a reader that still wanted it is told `gap`. Zero: all that
     /// publishes or reads is refused ([`Error::Misuse`](crate::Error::Misuse), 500), for between two polls there would be
@@ -121,9 +122,9 @@ pub struct Limits {
     /// Bytes that a hub keeps: of messages with their keys, event names and places, and of the frames made of them (64
     /// KiB). The oldest message of the hub leaves, but not the newest; a reader that still wanted it is told `gap`.
     pub history_bytes: usize,
-    /// Bytes of the largest message that may be published, as it is written (16 KiB): a character that JSON escapes takes up to 6
-    /// bytes, a line end in an event stream 7. The publisher sees [`Error::TooLarge`](crate::Error::TooLarge), on the
-    /// wire 413; so for one that is larger than `history_bytes`.
+    /// Bytes of the largest message that may be published, as it is written (16 KiB): a character that JSON escapes takes
+    /// up to 6 bytes, a line end in an event stream 7. The publisher sees [`Error::TooLarge`](crate::Error::TooLarge), on
+    /// the wire 413; so for one that is larger than `history_bytes`.
     pub published: usize,
     /// Bytes that a reader gets at once of several messages, as they are written (4 KiB). A reader whose peer is slow holds one
     /// batch, or one message, while it writes.

@@ -302,7 +302,9 @@ fn told_at_zero() -> Vec<(Set, Vec<u8>, &'static [&'static str])> {
         (none_read, get("/events"), &[" 500 ", "the server failed"]),
         (none_read, socket("/ws", b""), &[" 500 ", "the server failed"]),
         (none_read, post("/publish", "x"), &[" 500 ", "the server failed"]),
-        (no_topic, get("/poll"), &[" 503 ", "Retry-After"]),
+        (no_topic, get("/wait"), &[" 503 ", "Retry-After"]),
+        // It takes no place.
+        (no_topic, get("/poll"), &[" 200 ", "\"messages\":[]"]),
         (no_topic, get("/events"), &[" 503 ", "Retry-After"]),
         (no_topic, post("/publish", "x"), &[" 503 ", "Retry-After"]),
         (no_bytes, post("/publish", "x"), &[" 413 "]),
