@@ -20,7 +20,7 @@ use tidings::proto::body::{Decoder, Framing, Piece};
 #[cfg(feature = "ws")]
 use tidings::proto::frame::{self, Found, Opcode, push_frame};
 use tidings::proto::http1::{Http1, Turn};
-use tidings::{Event, Head, Hub, Limits, Response, Subscription};
+use tidings::{Event, Head, Hub, Id, Limits, Message, Response, Subscription};
 
 /// Something to measure.
 struct Operation {
@@ -35,6 +35,8 @@ struct Operation {
 enum Size {
     Bytes(usize),
     Readers(usize),
+    /// One of something, whatever else there is.
+    One,
 }
 
 const OPERATIONS: &[Operation] = &[
@@ -56,6 +58,22 @@ const OPERATIONS: &[Operation] = &[
     Operation { name: "publish, 1 waits", size: Size::Readers(1), prepare: || publish(1) },
     Operation { name: "publish, 1,000 wait", size: Size::Readers(1_000), prepare: || publish(1_000) },
     Operation { name: "publish, 10,000 wait", size: Size::Readers(10_000), prepare: || publish(10_000) },
+    // What a hub does, with as many topics or keys there: the lines are flat.
+    Operation { name: "publish, 10 topics", size: Size::One, prepare: || publish_one_of(10) },
+    Operation { name: "publish, 1,000 topics", size: Size::One, prepare: || publish_one_of(1_000) },
+    Operation { name: "publish, 100,000 topics", size: Size::One, prepare: || publish_one_of(100_000) },
+    Operation { name: "new topic, 10 topics", size: Size::One, prepare: || new_topic(10) },
+    Operation { name: "new topic, 1,000 topics", size: Size::One, prepare: || new_topic(1_000) },
+    Operation { name: "new topic, 100,000 topics", size: Size::One, prepare: || new_topic(100_000) },
+    Operation { name: "subscribe, 10 topics", size: Size::One, prepare: || subscribe(10) },
+    Operation { name: "subscribe, 1,000 topics", size: Size::One, prepare: || subscribe(1_000) },
+    Operation { name: "subscribe, 100,000 topics", size: Size::One, prepare: || subscribe(100_000) },
+    Operation { name: "read, 10 topics", size: Size::One, prepare: || read(10) },
+    Operation { name: "read, 1,000 topics", size: Size::One, prepare: || read(1_000) },
+    Operation { name: "read, 100,000 topics", size: Size::One, prepare: || read(100_000) },
+    Operation { name: "keyed publish, 10 keys", size: Size::One, prepare: || publish_keyed(10) },
+    Operation { name: "keyed publish, 1,000 keys", size: Size::One, prepare: || publish_keyed(1_000) },
+    Operation { name: "keyed publish, 100,000 keys", size: Size::One, prepare: || publish_keyed(100_000) },
 ];
 
 const SMALL: &[u8] = b"GET /time HTTP/1.1\r\nHost: 127.0.0.1:3000\r\n\r\n";
@@ -184,6 +202,69 @@ fn publish(waiting: usize) -> Box<dyn FnMut()> {
     })
 }
 
+/// A hub with room for so many topics and keys, and names for them.
+fn crowded(count: usize) -> (Hub, impl FnMut() -> String) {
+    let mut limits = Limits::DEFAULT;
+    (limits.topics, limits.history, limits.history_bytes) = (count, count, 1 << 30);
+    let mut number = 0;
+    let next = move || {
+        // A step that shares no factor with the numbers of topics: so each comes once in a round, in no order.
+        number = (number + 7_919) % (2 * count);
+        format!("devices/{number:08}/state")
+    };
+    (Hub::new(&limits), next)
+}
+
+/// A hub with so many topics, and what names one of them after the other.
+fn with_topics(count: usize) -> (Hub, impl FnMut() -> String) {
+    let (hub, mut next) = crowded(count);
+    let names: Vec<String> = (0..count).map(|_| next()).collect();
+    names.iter().for_each(|name| assert!(hub.publish(name, "on").is_ok()));
+    let mut names = names.into_iter().cycle();
+    (hub, move || names.next().expect("it never ends"))
+}
+
+/// Something is published in one of so many topics.
+fn publish_one_of(topics: usize) -> Box<dyn FnMut()> {
+    let (hub, mut next) = with_topics(topics);
+    Box::new(move || assert!(hub.publish(&next(), "on").is_ok()))
+}
+
+/// Something is published in a topic that is not there, while as many are there as may be.
+fn new_topic(topics: usize) -> Box<dyn FnMut()> {
+    let (hub, mut next) = crowded(topics);
+    (0..topics).for_each(|_| assert!(hub.publish(&next(), "on").is_ok()));
+    Box::new(move || assert!(hub.publish(&next(), "on").is_ok()))
+}
+
+/// One comes, and leaves.
+fn subscribe(topics: usize) -> Box<dyn FnMut()> {
+    let (hub, mut next) = with_topics(topics);
+    Box::new(move || drop(black_box(hub.subscribe(&[&next()], None).expect("it is there"))))
+}
+
+/// One comes, reads what is kept, and leaves.
+fn read(topics: usize) -> Box<dyn FnMut()> {
+    let (hub, mut next) = with_topics(topics);
+    Box::new(move || {
+        let mut news = hub.read(&[&next()], Some(Id::EARLIEST)).expect("it is there");
+        assert_eq!(news.try_next().map(|batch| batch.messages.len()), Some(1));
+    })
+}
+
+/// One of so many keys gets a newer value.
+fn publish_keyed(keys: usize) -> Box<dyn FnMut()> {
+    let (hub, mut next) = crowded(keys);
+    let keys: Vec<String> = (0..keys).map(|_| next()).collect();
+    let send = move |key: &String| assert!(hub.send(Message::new("state", "on").key(key)).is_ok());
+    keys.iter().for_each(&send);
+    let mut place = 0;
+    Box::new(move || {
+        place = (place + 1) % keys.len();
+        send(&keys[place]);
+    })
+}
+
 /// How many messages it takes; `None` if it has to wait.
 fn poll(reader: &mut Subscription, waker: &Waker) -> Option<usize> {
     match pin!(reader.next()).poll(&mut Context::from_waker(waker)) {
@@ -198,6 +279,7 @@ fn operation(bencher: Bencher<'_, '_>, operation: &Operation) {
     match operation.size {
         Size::Bytes(size) => bencher.counter(BytesCount::new(size)).bench_local(call),
         Size::Readers(size) => bencher.counter(ItemsCount::new(size)).bench_local(call),
+        Size::One => bencher.counter(ItemsCount::new(1_usize)).bench_local(call),
     }
 }
 

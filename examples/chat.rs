@@ -66,7 +66,7 @@ async fn talk(
     loop {
         match socket.wait(room.next(), Duration::MAX).await? {
             Wait::Ready(Some(batch)) => {
-                if batch.gap {
+                if batch.gap.is_some() {
                     let gap = json!({"gap": true, "next": batch.from.to_string()}).to_string();
                     socket.send(if envelope { &gap } else { GAP }).await?;
                 }
@@ -79,7 +79,7 @@ async fn talk(
                 Some(Payload::Text(text)) => {
                     hub.publish("chat", text)?;
                 }
-                Some(Payload::Binary(_)) => return socket.close(1003, "only text is understood here").await,
+                Some(_) => return socket.close(1003, "only text is understood here").await,
                 None => return Ok(()),
             },
             Wait::Left => return Ok(()),

@@ -41,7 +41,8 @@ fn limits() -> Limits {
     (limits.head, limits.headers, limits.body) = (4 * 1024, 32, 1024);
     (limits.connections, limits.held, limits.buffered) = (16, 12, 16 * 1024);
     (limits.topics, limits.history, limits.history_bytes) = (1, 16, 4 * 1024);
-    limits.message = 1024;
+    (limits.message, limits.published, limits.batch) = (1024, 1024, 1024);
+    (limits.subscription, limits.forgotten) = (1, 16);
     limits
 }
 

@@ -72,7 +72,7 @@ async fn events(ex: Exchange<'_>, hub: &Hub) -> tidings::Result<()> {
     loop {
         match stream.wait(updates.next(), heartbeat).await {
             Ok(Wait::Ready(Some(new))) => {
-                if new.gap {
+                if new.gap.is_some() {
                     let gap = Event::data(r#"{"gap":true}"#).name("gap");
                     stream.event(&gap.id(&new.from.to_string())).await?;
                 }

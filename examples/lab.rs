@@ -94,8 +94,13 @@ fn set(limits: &mut Limits, setting: &str) -> Option<()> {
         "per_ip" => limits.per_ip.insert(0),
         "buffered" => &mut limits.buffered,
         "topics" => &mut limits.topics,
+        "name" => &mut limits.name,
+        "subscription" => &mut limits.subscription,
+        "forgotten" => &mut limits.forgotten,
         "history" => &mut limits.history,
         "history_bytes" => &mut limits.history_bytes,
+        "published" => &mut limits.published,
+        "batch" => &mut limits.batch,
         "message" => &mut limits.message,
         _ => return set_time(limits, name, Duration::try_from_secs_f64(value.parse().ok()?).ok()?),
     };
@@ -114,6 +119,8 @@ fn set_time(limits: &mut Limits, name: &str, value: Duration) -> Option<()> {
         "ping" => &mut limits.ping,
         "pong" => &mut limits.pong,
         "stream_age" => limits.stream_age.insert(value),
+        "message_age" => limits.message_age.insert(value),
+        "topic_age" => limits.topic_age.insert(value),
         "retry" => {
             limits.retry = (value, value);
             return Some(());

@@ -98,7 +98,7 @@ async fn poll(ex: &mut Exchange<'_>, hub: &Hub, wait: Duration) -> tidings::Resu
     let cookie = cookie.map(|id| id.parse().unwrap_or(Id::MAX));
     let mut messages = hub.subscribe(&["messages"], after.or(cookie))?;
     let waited = ex.wait(messages.next(), wait).await?;
-    let gap = matches!(&waited, Wait::Ready(Some(batch)) if batch.gap);
+    let gap = matches!(&waited, Wait::Ready(Some(batch)) if batch.gap.is_some());
     let timeout = !matches!(&waited, Wait::Ready(_));
     let (data, next) = first(&waited).map_or(("null", messages.cursor()), |first| (first.data(), first.id()));
     // Some tutorials look for `data`, others for `message`.
@@ -136,7 +136,10 @@ fn main() -> anyhow::Result<()> {
     let Options { port, every, wait } = Options::parse();
     let listener = Async::<TcpListener>::bind(([127, 0, 0, 1], port))
         .with_context(|| format!("cannot listen on 127.0.0.1:{port}; try another --port"))?;
-    let (server, hub) = (Server::new(Limits::DEFAULT), Hub::new(&Limits::DEFAULT));
+    let mut limits = Limits::DEFAULT;
+    // Room for the value, the newest message, and all texts that are kept.
+    limits.history_bytes = 128 * 1024;
+    let (server, hub) = (Server::new(limits.clone()), Hub::new(&limits));
     let _telling = smol::spawn(tell(hub.clone(), every));
     // Nobody may be reading it, which is no reason to stop.
     let _ = writeln!(io::stdout(), "http://{}/", listener.get_ref().local_addr()?);

@@ -80,7 +80,7 @@ async fn relay(hub: &Hub, mode: Mode, me: &str, ex: Exchange<'_>) -> tidings::Re
     loop {
         match socket.wait(said.next(), Duration::MAX).await? {
             Wait::Ready(Some(batch)) => {
-                if batch.gap {
+                if batch.gap.is_some() {
                     socket.send(GAP).await?;
                 }
                 for message in &batch.messages {
@@ -97,7 +97,7 @@ async fn relay(hub: &Hub, mode: Mode, me: &str, ex: Exchange<'_>) -> tidings::Re
                 Some(Payload::Text(text)) => {
                     hub.send(Message::new("said", text).event(me))?;
                 }
-                Some(Payload::Binary(_)) => return socket.close(1003, "only text is understood here").await,
+                Some(_) => return socket.close(1003, "only text is understood here").await,
                 None => return Ok(()),
             },
             Wait::Left => return Ok(()),

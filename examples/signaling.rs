@@ -91,7 +91,7 @@ impl Rooms {
         loop {
             match socket.wait(seat.news.next(), Duration::MAX).await? {
                 Wait::Ready(Some(batch)) => {
-                    if batch.gap {
+                    if batch.gap.is_some() {
                         refuse(&mut socket, "messages may be missing: this connection is too slow").await?;
                     }
                     for message in batch.messages.iter().filter(|m| m.event() == Some(&seat.me)) {
@@ -182,7 +182,7 @@ impl Drop for Seat<'_> {
 async fn receive(socket: &mut WebSocket<'_>) -> tidings::Result<Option<String>> {
     match socket.recv().await? {
         Some(Payload::Text(message)) => Ok(Some(message)),
-        Some(Payload::Binary(_)) => socket.close(1003, "only text is understood here").await.map(|()| None),
+        Some(_) => socket.close(1003, "only text is understood here").await.map(|()| None),
         None => Ok(None),
     }
 }
@@ -209,12 +209,12 @@ fn main() -> anyhow::Result<()> {
     let listener = Async::<TcpListener>::bind(([127, 0, 0, 1], port))
         .with_context(|| format!("cannot listen on 127.0.0.1:{port}; try another --port"))?;
     let mut limits = Limits::DEFAULT;
-    // An offer with voice and picture has some 8 KiB, one with a screen beside them more; and a hub takes messages of
-    // up to a quarter of what it keeps.
-    (limits.message, limits.history_bytes) = (32 * 1024, 256 * 1024);
-    // A topic is there while it has a reader or a message is kept in it, also of a room that is gone. A message has at
-    // least 32 bytes, so that there is always a topic for a new room.
-    limits.topics = ROOMS + limits.history_bytes / 32;
+    // An offer with voice and picture has some 8 KiB, one with a screen beside them more; it is published with the
+    // peer's name around it, and with its line ends and quotes escaped.
+    (limits.message, limits.published, limits.history_bytes) = (32 * 1024, 64 * 1024, 256 * 1024);
+    // A topic is there while it has a reader or a message is kept in it, also of a room that is gone. A message counts
+    // with more than 256 bytes, so that there is always a topic for a new room.
+    limits.topics = ROOMS + limits.history_bytes / 256;
     let rooms = Rooms { hub: Hub::new(&limits), peers: RefCell::default(), count: Cell::new(0) };
     // Nobody may be reading it, which is no reason to stop.
     let _ = writeln!(io::stdout(), "http://{}/", listener.get_ref().local_addr()?);

@@ -80,7 +80,7 @@ async fn events(ex: Exchange<'_>, hub: &Hub, lasts: Duration) -> tidings::Result
         let left = end.saturating_duration_since(Instant::now());
         match stream.wait(ticks.next(), heartbeat.min(left)).await {
             Ok(Wait::Ready(Some(new))) => {
-                if new.gap {
+                if new.gap.is_some() {
                     let gap = Event::data(r#"{"gap":true}"#).name("gap");
                     stream.event(&gap.id(&new.from.to_string())).await?;
                 }

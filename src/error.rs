@@ -35,10 +35,15 @@ pub enum Error {
     Misuse(&'static str),
     /// A deadline passed; see the times in [`Limits`](crate::Limits).
     Timeout(Phase),
-    /// The message is above a quarter of [`Limits::history_bytes`](crate::Limits::history_bytes).
+    /// The message is above [`Limits::published`](crate::Limits::published), or a name above
+    /// [`Limits::name`](crate::Limits::name).
     TooLarge,
     /// A limit on a count or on memory is reached; trying later may help.
     Full,
+    /// The topic has a [`Producer`](crate::Producer), which alone publishes in it.
+    Running,
+    /// The topic has ended.
+    Ended,
     /// The hub is closed for good.
     Closed,
     /// Reading or writing failed.
@@ -103,6 +108,7 @@ impl Error {
             Error::Fault(fault) => fault.status(),
             Error::Timeout(_) => 408,
             Error::TooLarge => 413,
+            Error::Running | Error::Ended => 409,
             Error::Full | Error::Closed => 503,
             Error::Misuse(_) | Error::Io(_) | Error::Other(_) => 500,
         }
@@ -119,8 +125,10 @@ impl fmt::Display for Error {
             Error::Timeout(Phase::Write) => f.write_str("the peer does not read"),
             Error::Timeout(Phase::Message) => f.write_str("the message took too long"),
             Error::Timeout(Phase::Pong) => f.write_str("the peer does not answer pings"),
-            Error::TooLarge => f.write_str("the message is too large for the history"),
+            Error::TooLarge => f.write_str("the message or a name is too large"),
             Error::Full => f.write_str("a limit is reached, try later"),
+            Error::Running => f.write_str("the topic has a producer"),
+            Error::Ended => f.write_str("the topic has ended"),
             Error::Closed => f.write_str("the hub is closed"),
             Error::Io(error) => error.fmt(f),
             Error::Other(error) => error.fmt(f),

@@ -63,7 +63,10 @@ pub use crate::conn::exchange::Exchange;
 pub use crate::conn::stream::Io;
 pub use crate::conn::wait::Wait;
 pub use crate::error::{Error, Fault, HandshakeFault, Phase, Result};
-pub use crate::hub::{Batch, Frame, Hub, HubStats, Id, Message, Next, ParseIdError, Published, Subscription};
+pub use crate::hub::{
+    Batch, Bounds, Frame, Hub, HubStats, Id, Message, Next, ParseIdError, Producer, Published, Stopped,
+    Subscription, TopicState, TopicStats,
+};
 pub use crate::limits::Limits;
 pub use crate::proto::content::Content;
 pub use crate::proto::head::Head;

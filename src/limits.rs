@@ -6,10 +6,6 @@ use core::time::Duration;
 /// request is read, and a peer is heard when it leaves, also while others use up all of `buffered`.
 pub(crate) const OWN_BUFFER: usize = 1024;
 
-/// The most that a [`Batch`](crate::Batch) of more than one message counts with in its history, in bytes. A
-/// reader whose peer is slow holds one batch while it writes, so this bounds what it can pin.
-pub(crate) const BATCH: usize = 4 * 1024;
-
 /// How many frames there are of a message: for polls, for event streams, for WebSockets. (And what stands around it.)
 const FRAMES: usize = if cfg!(feature = "ws") { 4 } else { 3 };
 
@@ -18,6 +14,15 @@ pub(crate) const FIELD: usize = 16;
 
 /// So many header fields are in [`CONNECTION`].
 const FIELDS: usize = 64;
+
+/// What a topic of a hub takes beside its name: itself, and its places in the tables and orders.
+pub(crate) const TOPIC: usize = 1024;
+
+/// What a hub takes to know what one forgotten topic has lost, and one key.
+const FORGOTTEN: usize = 512;
+
+/// What a reader takes for each topic that it follows, beside the first, which is in [`CONNECTION`].
+const FOLLOWED: usize = 96;
 
 /// What a connection is counted as in [`Limits::worst_case`] for its task, its socket and its state, in bytes.
 const CONNECTION: usize = 4 * 1024;
@@ -95,19 +100,41 @@ pub struct Limits {
     /// use them up, reading pauses; the peer sees 503 or close 1013 if it lasts, and at once if its head, body or message
     /// is larger than all of it.
     pub buffered: usize,
-    /// Topics of a hub (256). For a new one the topic leaves that was published in the longest ago and has no readers
-    /// (who resumes in it is told `gap`). While all have readers, the publisher or reader of a new one sees
-    /// [`Error::Full`](crate::Error::Full), on the wire 503.
+    /// Topics of a hub (256). For a new one that is published in the topic leaves whose end is the oldest, else the one
+    /// that was published in the longest ago, but none that has readers or a producer (who resumes in it is told `gap`).
+    /// Where none can leave the publisher sees [`Error::Full`](crate::Error::Full), on the wire 503; so does a reader of a
+    /// new one where no place is free. Zero: there is none, and all of that is refused.
     pub topics: usize,
+    /// Bytes of a topic's name, of a key, and of the reason of an end (256). The publisher sees
+    /// [`Error::TooLarge`](crate::Error::TooLarge), on the wire 413.
+    pub name: usize,
+    /// Topics of one subscription (64). The embedder sees [`Error::Misuse`](crate::Error::Misuse), on the wire 500. Zero:
+    /// nothing can be read.
+    pub subscription: usize,
+    /// Topics that are not there any more, of which a hub knows what they have lost; and keys of topics that are there
+    /// (1,024). Beyond them the oldest is forgotten: who then resumes in a topic that is not there may be told a gap that
+    /// is none, and of a topic that comes back without a key it is not known that it had some.
+    pub forgotten: usize,
     /// Messages kept per topic (128). The oldest leaves; a reader that still wanted it is told `gap`. Zero: all that
     /// publishes or reads is refused ([`Error::Misuse`](crate::Error::Misuse), 500), for between two polls there would be
     /// nothing to go on from.
     pub history: usize,
-    /// Bytes that a hub keeps: payload, topic, key, event name, and the frames made of them (64 KiB). The oldest message
-    /// of the hub leaves, but not the newest; a reader that still wanted it is told `gap`. A message that takes
-    /// more than a quarter of it to write is refused ([`Error::TooLarge`](crate::Error::TooLarge), 413); a character
-    /// that JSON escapes takes up to 6 bytes, a line end in an event stream 7.
+    /// Bytes that a hub keeps: of messages with their keys, event names and places, and of the frames made of them (64
+    /// KiB). The oldest message of the hub leaves, but not the newest; a reader that still wanted it is told `gap`.
     pub history_bytes: usize,
+    /// Bytes of the largest message that may be published, as it is written (16 KiB): a character that JSON escapes takes
+    /// up to 6 bytes, a line end in an event stream 7. The publisher sees [`Error::TooLarge`](crate::Error::TooLarge), on
+    /// the wire 413; so for one that is larger than `history_bytes`.
+    pub published: usize,
+    /// Bytes that a reader gets at once of several messages, as they are written (4 KiB). A reader whose peer is slow holds one
+    /// batch, or one message, while it writes.
+    pub batch: usize,
+    /// How long a message is kept (no limit). What is too old goes when the hub is used the next time; a reader that
+    /// still wanted it is told `gap`.
+    pub message_age: Option<Duration>,
+    /// How long a topic is kept after its end, or else after its last message, while nobody reads it (no
+    /// limit).
+    pub topic_age: Option<Duration>,
     /// Bytes of a WebSocket message from a client (64 KiB). The peer sees close 1009.
     pub message: usize,
 }
@@ -134,18 +161,27 @@ impl Limits {
         per_ip: None,
         buffered: 1024 * 1024,
         topics: 256,
+        name: 256,
+        subscription: 64,
+        forgotten: 1024,
         history: 128,
         history_bytes: 64 * 1024,
+        published: 16 * 1024,
+        batch: 4 * 1024,
+        message_age: None,
+        topic_age: None,
         message: 64 * 1024,
     };
 
     /// The most memory in bytes that one server and one hub with these limits take, whatever clients do.
     ///
-    /// It is `buffered + history_bytes +` the frames of the newest message `+`, for each connection, its state, one batch
-    /// of messages (as published, and as it is being written), and the places of more than 64 header fields. With the
-    /// feature `tungstenite` it has, for each WebSocket, also one message of the client's, which that engine keeps room
-    /// for. What the embedder's own code keeps is not in it: a body or a message that is whole is the embedder's, and so
-    /// is a subscription to more than 64 topics.
+    /// It is `buffered`, what the hub keeps, and for each connection its state, one batch of messages (as published, and as
+    /// it is being written), the places of more than 64 header fields, and of those that are held the topics that they
+    /// follow. The hub keeps `history_bytes`, the frames of the newest message, each topic with its name, and what is known
+    /// of those that it has forgotten. With the feature `tungstenite` there is, for each WebSocket, also one message of the
+    /// client's, which that engine keeps room for. What the embedder's own code keeps is not in it: a body or a message
+    /// that is whole is the embedder's, and so are subscriptions beside those of held connections, and bounds that were set
+    /// for topics.
     ///
     /// # Examples
     ///
@@ -153,13 +189,24 @@ impl Limits {
     /// println!("at most {} KiB", tidings::Limits::DEFAULT.worst_case() / 1024);
     /// ```
     pub const fn worst_case(&self) -> usize {
-        let batch = if self.largest_message() > BATCH { self.largest_message() } else { BATCH };
-        let each = FIELD.saturating_mul(self.most_fields().saturating_sub(FIELDS)).saturating_add(2 * batch);
+        let batch = if self.largest() > self.batch { self.largest() } else { self.batch };
+        let fields = FIELD.saturating_mul(self.most_fields().saturating_sub(FIELDS));
+        let each = fields.saturating_add(batch.saturating_mul(2));
         let states = self.connections.saturating_add(self.refusals()).saturating_mul(CONNECTION);
         let connections = states.saturating_add(self.connections.saturating_mul(each));
+        let follows = self.subscription.saturating_sub(1).saturating_mul(FOLLOWED);
+        let held = self.held.saturating_mul(follows);
         let sockets = if cfg!(feature = "tungstenite") { self.held.saturating_mul(self.message) } else { 0 };
-        let hub = self.history_bytes.saturating_add(FRAMES * self.largest_message());
-        self.buffered.saturating_add(hub).saturating_add(connections).saturating_add(sockets)
+        let all = self.buffered.saturating_add(self.hub_bytes()).saturating_add(connections);
+        all.saturating_add(held).saturating_add(sockets)
+    }
+
+    /// The most that a hub takes.
+    const fn hub_bytes(&self) -> usize {
+        let topics = self.topics.saturating_mul(self.name.saturating_add(TOPIC));
+        let forgotten = self.forgotten.saturating_mul(FORGOTTEN);
+        let messages = self.history_bytes.saturating_add(self.largest().saturating_mul(FRAMES));
+        messages.saturating_add(topics).saturating_add(forgotten)
     }
 
     /// Time between two heartbeats: [`ping`](Limits::ping), or for ever if that is zero.
@@ -185,8 +232,8 @@ impl Limits {
     }
 
     /// The largest message that a hub takes, in bytes as it is written.
-    pub(crate) const fn largest_message(&self) -> usize {
-        self.history_bytes / 4
+    pub(crate) const fn largest(&self) -> usize {
+        if self.published < self.history_bytes { self.published } else { self.history_bytes }
     }
 
     /// How many connections above the limit may be told so at once; beyond them a socket is closed unanswered.

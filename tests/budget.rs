@@ -81,6 +81,24 @@ fn the_default_budget_suits_a_small_device() {
 }
 
 #[test]
+fn connections_fit_in_as_little_as_they_are_given() {
+    let mut limits = Limits::DEFAULT;
+    (limits.connections, limits.held, limits.buffered) = (220, 200, 128 * 1024);
+    (limits.topics, limits.subscription, limits.forgotten) = (16, 1, 64);
+    (limits.history_bytes, limits.published, limits.batch) = (32 * 1024, 1024, 1024);
+    println!("220 connections in {} KiB", limits.worst_case() / 1024);
+    assert!(
+        limits.worst_case()
+            <= 2 * 1024 * 1024 + if cfg!(feature = "tungstenite") { 200 * limits.message } else { 0 }
+    );
+    // A large history makes no connection larger.
+    (limits.connections, limits.held, limits.history_bytes) = (1_000, 1_000, 16 * 1024 * 1024);
+    (limits.published, limits.batch) = (Limits::DEFAULT.published, Limits::DEFAULT.batch);
+    limits.message = 0;
+    assert!(limits.worst_case() < 64 * 1024 * 1024, "{}", limits.worst_case());
+}
+
+#[test]
 fn more_header_fields_take_more() {
     let mut limits = Limits::DEFAULT;
     limits.headers = 1064;

@@ -116,7 +116,7 @@ fn a_field_that_is_not_legal_is_not_added() {
 #[test]
 fn an_error_of_the_handler_shows_with_its_status() {
     let mut limits = Limits::DEFAULT;
-    (limits.body, limits.topics, limits.history_bytes) = (4096, 1, 8192);
+    (limits.body, limits.topics, limits.published) = (4096, 1, 2048);
     World::run(limits, async |world| {
         let status = async |request: &str| {
             let mut client = world.client();

@@ -91,15 +91,21 @@ fn an_event_stream_is_told_to_wait_as_long_as_it_can_be_told() {
 #[test]
 fn the_worst_case_does_not_wrap() {
     let usual = Limits::DEFAULT.worst_case();
-    let fields: [fn(&mut Limits) -> &mut usize; 9] = [
+    let fields: [fn(&mut Limits) -> &mut usize; 15] = [
         |limits| &mut limits.head,
         |limits| &mut limits.headers,
         |limits| &mut limits.body,
         |limits| &mut limits.connections,
         |limits| &mut limits.held,
         |limits| &mut limits.buffered,
+        |limits| &mut limits.topics,
+        |limits| &mut limits.name,
+        |limits| &mut limits.subscription,
+        |limits| &mut limits.forgotten,
         |limits| &mut limits.history,
         |limits| &mut limits.history_bytes,
+        |limits| &mut limits.published,
+        |limits| &mut limits.batch,
         |limits| &mut limits.message,
     ];
     let (mut most, mut least) = (Limits::DEFAULT, Limits::DEFAULT);
@@ -296,7 +302,9 @@ fn told_at_zero() -> Vec<(Set, Vec<u8>, &'static [&'static str])> {
         (none_read, get("/events"), &[" 500 ", "the server failed"]),
         (none_read, socket("/ws", b""), &[" 500 ", "the server failed"]),
         (none_read, post("/publish", "x"), &[" 500 ", "the server failed"]),
-        (no_topic, get("/poll"), &[" 503 ", "Retry-After"]),
+        (no_topic, get("/wait"), &[" 503 ", "Retry-After"]),
+        // It takes no place.
+        (no_topic, get("/poll"), &[" 200 ", "\"messages\":[]"]),
         (no_topic, get("/events"), &[" 503 ", "Retry-After"]),
         (no_topic, post("/publish", "x"), &[" 503 ", "Retry-After"]),
         (no_bytes, post("/publish", "x"), &[" 413 "]),

@@ -31,6 +31,7 @@ use crate::server::clock::Moment;
 /// # tidings::Result::Ok(()) }).unwrap();
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Wait<T> {
     /// What was waited for is there.
     Ready(T),

@@ -1,9 +1,11 @@
-//! [`Message`], what is published, and [`Published`], what readers share of it.
+//! [`Message`]: what is published, and [`Draft`], the same when it is checked and measured.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use core::time::Duration;
+use std::sync::Arc;
 
-use super::Id;
+use super::published::Published;
+use crate::error::{Error, Result};
+use crate::limits::Limits;
 
 /// What is published: text in a topic, and optionally a key and an event name.
 ///
@@ -17,9 +19,29 @@ use super::Id;
 #[derive(Clone, Debug)]
 pub struct Message {
     pub(super) topic: Arc<str>,
+    pub(super) parts: Parts,
+    /// How long ago it was published.
+    pub(super) age: Duration,
+}
+
+/// What is kept of a message beside its topic.
+#[derive(Clone, Debug)]
+pub(super) struct Parts {
     pub(super) data: Arc<str>,
-    pub(super) key: Option<Box<str>>,
+    pub(super) key: Option<Arc<str>>,
     pub(super) event: Option<Box<str>>,
+    pub(super) kind: Kind,
+}
+
+/// What a message means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Something new.
+    News,
+    /// The value of its key is no more.
+    Removal,
+    /// The topic has ended; the text says why.
+    End,
 }
 
 impl Message {
@@ -29,222 +51,200 @@ impl Message {
     ///
     /// See [`Message`].
     pub fn new(topic: &str, data: impl Into<Arc<str>>) -> Message {
-        Message { topic: topic.into(), data: data.into(), key: None, event: None }
+        Message::of_kind(Kind::News, topic, data.into())
     }
 
-    /// Sets the key: only the newest message with a key is kept in a topic, as for the state of a device.
+    /// A message that the value of a key is no more, as [`Hub::remove`](crate::Hub::remove) publishes it: for
+    /// [`Hub::insert`](crate::Hub::insert).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use tidings::{Hub, Limits, Message};
+    /// # let hub = Hub::new(&Limits::DEFAULT);
+    /// hub.send(Message::new("sensors", "20.5").key("cellar"))?;
+    /// hub.insert(tidings::Id::new(u64::MAX, 1), Message::removal("sensors", "cellar"))?;
+    /// assert!(hub.latest("sensors", "cellar").is_none());
+    /// # tidings::Result::Ok(())
+    /// ```
+    pub fn removal(topic: &str, key: &str) -> Message {
+        Message::of_kind(Kind::Removal, topic, "".into()).key(key)
+    }
+
+    /// The end of a topic and why, as a [`Producer`](crate::Producer) publishes it: for
+    /// [`Hub::insert`](crate::Hub::insert).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use tidings::{Error, Hub, Limits, Message};
+    /// # let hub = Hub::new(&Limits::DEFAULT);
+    /// hub.send(Message::end("answer", "finished"))?;
+    /// assert!(matches!(hub.publish("answer", "more"), Err(Error::Ended)));
+    /// # tidings::Result::Ok(())
+    /// ```
+    pub fn end(topic: &str, reason: &str) -> Message {
+        Message::of_kind(Kind::End, topic, reason.into())
+    }
+
+    fn of_kind(kind: Kind, topic: &str, data: Arc<str>) -> Message {
+        Message { topic: topic.into(), parts: Parts::new(kind, data), age: Duration::ZERO }
+    }
+
+    /// Sets the key: only the newest message with a key is kept in a topic, as for the state of a device. An end has
+    /// none.
     ///
     /// # Examples
     ///
     /// See [`Message`].
     #[must_use]
     pub fn key(mut self, key: &str) -> Message {
-        self.key = Some(key.into());
+        self.parts.key = (self.parts.kind != Kind::End).then(|| key.into());
         self
     }
 
-    /// Sets the event name, one line: an EventSource dispatches the message by it. By `gap` it is told of a gap, so
-    /// that a message has better another name.
+    /// Sets the event name, one line: an EventSource dispatches the message by it. By `gap` it is told of a gap, and by
+    /// `done` of an end, so that a message has better another name.
     ///
     /// # Examples
     ///
     /// See [`Message`].
     #[must_use]
     pub fn event(mut self, event: &str) -> Message {
-        self.event = Some(event.into());
+        self.parts.event = Some(event.into());
         self
     }
 
-    /// Bytes of payload, topic, key and event name together.
-    fn size(&self) -> usize {
-        self.texts().map(str::len).sum()
+    /// Sets how long ago it was published, if that was elsewhere or before: where messages are kept for an age, it
+    /// counts from then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// # use tidings::{Hub, Id, Limits, Message};
+    /// let mut limits = Limits::DEFAULT;
+    /// limits.message_age = Some(Duration::from_secs(60));
+    /// let hub = Hub::new(&limits);
+    /// hub.insert(Id::new(u64::MAX, 1), Message::new("news", "stale").age(Duration::from_secs(61)))?;
+    /// hub.insert(Id::new(u64::MAX, 2), Message::new("news", "fresh").age(Duration::from_secs(1)))?;
+    /// assert_eq!(hub.stats().messages, 1);
+    /// # tidings::Result::Ok(())
+    /// ```
+    #[must_use]
+    pub fn age(mut self, age: Duration) -> Message {
+        self.age = age;
+        self
+    }
+}
+
+impl Parts {
+    pub(super) fn new(kind: Kind, data: Arc<str>) -> Parts {
+        Parts { data, key: None, event: None, kind }
     }
 
-    /// The same as it is written, in whichever frame takes the most: so many bytes a slow reader can keep.
-    pub(super) fn written(&self) -> usize {
-        self.texts().map(written).sum()
+    /// The value that is now that of the key, if it is not the end of one.
+    pub(super) fn is_value(&self) -> bool {
+        self.kind == Kind::News && self.key.is_some()
     }
 
-    fn texts(&self) -> impl Iterator<Item = &str> {
-        [Some(&*self.topic), Some(&*self.data), self.key.as_deref(), self.event.as_deref()]
-            .into_iter()
-            .flatten()
+    /// Bytes that a message counts with while it is kept.
+    pub(super) fn weight(&self) -> usize {
+        let Parts { data, key, event, .. } = self;
+        let key = key.as_ref().map_or(0, |key| KEY + key.len());
+        MESSAGE + data.len() + key + event.as_ref().map_or(0, |event| event.len())
     }
+}
+
+/// A message that is legal, and measured: so that nothing of it is left to do under the lock.
+#[derive(Debug)]
+pub(super) struct Draft<'t> {
+    pub(super) topic: &'t str,
+    pub(super) parts: Parts,
+    /// How long ago it was published.
+    pub(super) age: Duration,
+    /// Bytes that it counts with while it is kept.
+    pub(super) weight: usize,
+    /// Bytes that it takes at most when it is written.
+    pub(super) written: usize,
+}
+
+impl<'t> Draft<'t> {
+    pub(super) fn new(topic: &'t str, parts: Parts, age: Duration, limits: &Limits) -> Result<Draft<'t>> {
+        if limits.history == 0 {
+            return Err(Error::Misuse("without a history nothing can be read"));
+        }
+        if parts.event.as_ref().is_some_and(|event| event.bytes().any(|b| matches!(b, b'\r' | b'\n'))) {
+            return Err(Error::Misuse("an event name is not one line"));
+        }
+        let draft = Draft::measured(topic, parts, age);
+        if draft.longest_name() > limits.name || draft.written > limits.largest() {
+            return Err(Error::TooLarge);
+        }
+        Ok(draft)
+    }
+
+    /// The end of a topic, for which there is room always.
+    pub(super) fn end(topic: &'t str, reason: &str) -> Draft<'t> {
+        Draft::measured(topic, Parts::new(Kind::End, reason.into()), Duration::ZERO)
+    }
+
+    fn measured(topic: &'t str, parts: Parts, age: Duration) -> Draft<'t> {
+        let (weight, Parts { data, key, event, .. }) = (parts.weight(), &parts);
+        // In whichever frame takes the most: so many bytes a slow reader can keep.
+        let texts = [Some(topic), Some(&**data), key.as_deref(), event.as_deref()];
+        let written = texts.into_iter().flatten().map(written).sum();
+        Draft { topic, parts, age, weight, written }
+    }
+
+    /// The length of what may be as long as a name: of the topic, the key, the reason of an end.
+    fn longest_name(&self) -> usize {
+        let reason = if self.parts.kind == Kind::End { self.parts.data.len() } else { 0 };
+        self.topic.len().max(reason).max(self.parts.key.as_ref().map_or(0, |key| key.len()))
+    }
+}
+
+/// Bytes that a message takes beside its texts: itself, its payload's counts, and its place in the ring.
+const MESSAGE: usize = size_of::<Published>() + 2 * COUNTS + 72;
+
+/// Bytes that a key takes beside its text: in the table of its topic's keys, as it is at most while it grows.
+const KEY: usize = COUNTS + 152;
+
+/// The two counts of an `Arc`.
+const COUNTS: usize = 2 * size_of::<usize>();
+
+/// Bytes that an end counts with at most.
+pub(super) const fn largest_end(limits: &Limits) -> usize {
+    MESSAGE + limits.name
 }
 
 /// What a text takes at most: JSON escapes some characters (RFC 8259, 7), and in an event stream each line begins anew.
 fn written(text: &str) -> usize {
-    let takes = |byte| match byte {
-        b'\n' | b'\r' => "\ndata: ".len(),
-        0..=0x1f => r"\u0000".len(),
-        b'"' | b'\\' => 2,
-        _ => 1,
-    };
-    text.bytes().map(takes).sum()
+    text.bytes().map(|byte| usize::from(WRITTEN[usize::from(byte)])).sum()
 }
 
-/// A message with its id, shared by all its readers together with what was made of it for them.
-///
-/// # Examples
-///
-/// ```
-/// # use tidings::{Hub, Id, Limits, Message};
-/// # let hub = Hub::new(&Limits::DEFAULT);
-/// let id = hub.send(Message::new("sensors", "20.5").key("cellar"))?;
-/// let batch = hub.subscribe(&["sensors"], Some(Id::EARLIEST))?.try_next().expect("a message");
-/// let reading = &batch.messages[0];
-/// assert_eq!((reading.id(), reading.topic(), reading.data()), (id, "sensors", "20.5"));
-/// assert_eq!((reading.key(), reading.event()), (Some("cellar"), None));
-/// # tidings::Result::Ok(())
-/// ```
-#[derive(Debug)]
-pub struct Published {
-    id: Id,
-    message: Message,
-    /// The bytes for each kind of transport, made when the first reader needs them.
-    frames: [OnceLock<Box<[u8]>>; 3],
-    /// What it takes at most when it is written.
-    written: usize,
-    charge: Charge,
-}
-
-/// For which kind of transport a message is framed.
-///
-/// # Examples
-///
-/// See [`Published::frame`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Frame {
-    /// The bytes of an event of an event stream.
-    Sse,
-    /// The JSON object that polls and WebSockets send.
-    Json,
-    /// The WebSocket frame of that object.
-    WebSocket,
-}
-
-impl Published {
-    /// A message that is about to be kept: charged to the ledger from now on.
-    pub(super) fn new(id: Id, message: Message, ledger: &Arc<AtomicUsize>) -> Published {
-        let charge = Charge::new(size_of::<Published>() + message.size(), ledger);
-        let written = size_of::<Published>() + message.written();
-        Published { id, message, frames: [const { OnceLock::new() }; 3], written, charge }
+/// The same of each byte. A table: this is done for each byte that is published.
+const WRITTEN: [u8; 256] = {
+    let (mut table, mut byte) = ([1; 256], 0);
+    while byte < 0x20 {
+        table[byte] = r"\u0000".len() as u8;
+        byte += 1;
     }
+    (table[b'"' as usize], table[b'\\' as usize]) = (2, 2);
+    (table[b'\n' as usize], table[b'\r' as usize]) = ("\ndata: ".len() as u8, "\rdata: ".len() as u8);
+    table
+};
 
-    /// The id.
-    ///
-    /// # Examples
-    ///
-    /// See [`Published`].
-    pub fn id(&self) -> Id {
-        self.id
-    }
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-    /// The topic.
-    ///
-    /// # Examples
-    ///
-    /// See [`Published`].
-    pub fn topic(&self) -> &str {
-        &self.message.topic
-    }
-
-    /// The text.
-    ///
-    /// # Examples
-    ///
-    /// See [`Published`].
-    pub fn data(&self) -> &str {
-        &self.message.data
-    }
-
-    /// The key, if it was published with one.
-    ///
-    /// # Examples
-    ///
-    /// See [`Published`].
-    pub fn key(&self) -> Option<&str> {
-        self.message.key.as_deref()
-    }
-
-    /// The event name, if it was published with one.
-    ///
-    /// # Examples
-    ///
-    /// See [`Published`].
-    pub fn event(&self) -> Option<&str> {
-        self.message.event.as_deref()
-    }
-
-    /// The bytes for one kind of transport: made by the first reader, shared by all, and counted in
-    /// [`Limits::history_bytes`](crate::Limits::history_bytes) while the message is kept.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use tidings::{Event, Frame, Hub, Id, Limits};
-    ///
-    /// let hub = Hub::new(&Limits::DEFAULT);
-    /// hub.publish("news", "hello")?;
-    /// let batch = hub.subscribe(&["news"], Some(Id::EARLIEST))?.try_next().expect("hello");
-    /// let make = |data: &str| Event::data(data).encode().unwrap_or_default();
-    /// assert_eq!(batch.messages[0].frame(Frame::Sse, |m| make(m.data())), b"data: hello\n\n");
-    /// # tidings::Result::Ok(())
-    /// ```
-    pub fn frame(&self, frame: Frame, make: impl FnOnce(&Published) -> Vec<u8>) -> &[u8] {
-        let slot = &self.frames[match frame {
-            Frame::Sse => 0,
-            Frame::Json => 1,
-            Frame::WebSocket => 2,
-        }];
-        slot.get_or_init(|| {
-            let bytes = make(self).into_boxed_slice();
-            self.charge.add(bytes.len());
-            bytes
-        })
-    }
-
-    /// Bytes that it counts with in a batch: it is kept as it is written.
-    pub(super) fn cost(&self) -> usize {
-        self.written
-    }
-
-    /// The message leaves the history: it counts no more, though a reader may still write it.
-    pub(super) fn leave(&self) {
-        self.charge.settle();
-    }
-}
-
-/// What a message adds to the bytes of its hub.
-#[derive(Debug)]
-struct Charge {
-    /// The bytes of all messages that the hub keeps.
-    ledger: Arc<AtomicUsize>,
-    /// The bytes of this one; `SETTLED` when it is kept no more.
-    bytes: AtomicUsize,
-}
-
-const SETTLED: usize = usize::MAX;
-
-impl Charge {
-    fn new(bytes: usize, ledger: &Arc<AtomicUsize>) -> Charge {
-        ledger.fetch_add(bytes, Ordering::Relaxed);
-        Charge { ledger: ledger.clone(), bytes: AtomicUsize::new(bytes) }
-    }
-
-    fn add(&self, more: usize) {
-        // The ledger first: a message that leaves in between takes out no more than what is in it. Release, so that
-        // who takes these bytes out has seen them put in; else the ledger might go below zero for a moment.
-        self.ledger.fetch_add(more, Ordering::Relaxed);
-        let add = |bytes| (bytes != SETTLED).then(|| bytes + more);
-        if self.bytes.fetch_update(Ordering::Release, Ordering::Relaxed, add).is_err() {
-            self.ledger.fetch_sub(more, Ordering::Relaxed);
-        }
-    }
-
-    fn settle(&self) {
-        // A message leaves its ring once.
-        let bytes = self.bytes.swap(SETTLED, Ordering::Acquire);
-        self.ledger.fetch_sub(bytes, Ordering::Relaxed);
+    #[test]
+    fn what_is_written_is_counted_as_json_and_event_streams_need_it() {
+        assert_eq!(written("abc"), 3);
+        assert_eq!(written("\u{1}\t"), 12);
+        assert_eq!(written("\"\\"), 4);
+        assert_eq!(written("\r\n"), 14);
+        assert_eq!(written("ä\u{7f}"), 3);
     }
 }

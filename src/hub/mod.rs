@@ -6,27 +6,56 @@
 //!
 //! Everything happens under one lock: an id is taken and its message pushed, or a reader looks and leaves its
 //! waker, as one step. So there is no moment between "nothing new" and "waiting" in which a message is missed.
+//!
+//! What is there by name: `log` holds all topics in a slab, `topic` is one, `history` its messages. `orders` says which
+//! topic is next when something must leave, `losses` what is known of those that left, `ledger` counts bytes. `reading`,
+//! `lives` and `leaving` are the other parts of the log: readers, how topics begin and end, and what leaves.
 
+mod batch;
+mod bounds;
+mod clock;
 mod history;
+mod id;
+mod leaving;
+mod ledger;
+mod lives;
 mod log;
+mod losses;
 mod message;
+mod orders;
+mod producer;
+mod published;
 mod reader;
+mod reading;
+mod stats;
+mod subscription;
+mod topic;
 mod waiting;
 
-use core::future::Future;
-use core::pin::Pin;
+use core::hash::{BuildHasher, Hash};
+use core::time::Duration;
+use std::collections::HashMap;
+use std::hash::RandomState;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-pub use self::history::{Batch, Id, ParseIdError};
-pub use self::message::{Frame, Message, Published};
+pub use self::batch::Batch;
+pub use self::bounds::Bounds;
+pub use self::id::{Id, ParseIdError};
+pub use self::message::Message;
+pub use self::producer::{Producer, Stopped};
+pub use self::published::{Frame, Published};
+pub use self::stats::{HubStats, TopicState, TopicStats};
+pub use self::subscription::{Next, Subscription};
 
 use self::log::{Log, Woken};
-use self::reader::Reader;
+use self::message::{Draft, Kind, Parts};
 use self::waiting::wake_all;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::limits::Limits;
+
+/// What hashes names and keys: with a secret of this hub, so that nobody can choose names of one hash.
+type Hasher = RandomState;
 
 /// Where messages are published and kept; a clone is another handle to the same.
 ///
@@ -45,11 +74,23 @@ use crate::limits::Limits;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Hub {
-    log: Arc<Mutex<Log>>,
+    shared: Arc<Shared>,
+}
+
+/// What all handles of a hub share.
+#[derive(Debug)]
+struct Shared {
+    /// For what is judged before the lock is taken.
+    limits: Limits,
+    log: Mutex<Log>,
 }
 
 impl Hub {
-    /// An empty hub, with `topics`, `history` and `history_bytes` of these limits.
+    /// An empty hub with the limits that are a hub's, from `topics` on.
+    ///
+    /// The epoch of its ids is the time in milliseconds and 20 random bits: two hubs that begin in the same millisecond,
+    /// as of a device whose clock starts at the same time again and again, have the same epoch once in a million
+    /// (2^20). Only then may a cursor of the one be taken for a cursor of the other.
     ///
     /// # Examples
     ///
@@ -60,23 +101,20 @@ impl Hub {
     /// let hub = Hub::new(&limits);
     /// ```
     pub fn new(limits: &Limits) -> Hub {
-        // Random low bits: a device whose clock starts at the same second each time still gets a new epoch, so
-        // that an old id is never taken for a new one.
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64);
-        Hub::with_epoch(limits, (now & !0xffff) | u64::from(fastrand::u16(..)))
-    }
-
-    fn with_epoch(limits: &Limits, epoch: u64) -> Hub {
-        Hub { log: Arc::new(Mutex::new(Log::new(limits, Id { epoch: epoch.max(1), seq: 0 }))) }
+        let epoch = now << 20 | u64::from(fastrand::u32(..1 << 20));
+        // `0-0` is written for `earliest`.
+        let log = Log::new(limits, Id { epoch: epoch.max(1), seq: 0 });
+        Hub { shared: Arc::new(Shared { limits: limits.clone(), log: Mutex::new(log) }) }
     }
 
     /// Publishes text in a topic; returns its id. It never waits for a reader.
     ///
     /// # Errors
     ///
-    /// [`Error::TooLarge`](crate::Error::TooLarge), [`Error::Full`](crate::Error::Full) if the topic would be one too
-    /// many and all others have readers, [`Error::Closed`](crate::Error::Closed), and
-    /// [`Error::Misuse`](crate::Error::Misuse) without a history.
+    /// [`Error::TooLarge`]; [`Error::Running`] if the topic has a [`Producer`], and [`Error::Ended`] behind its end;
+    /// [`Error::Full`] if the topic would be one too many and all others have readers or producers; [`Error::Closed`];
+    /// [`Error::Misuse`] without a history.
     ///
     /// # Examples
     ///
@@ -87,15 +125,14 @@ impl Hub {
     /// # tidings::Result::Ok(())
     /// ```
     pub fn publish(&self, topic: &str, data: impl Into<Arc<str>>) -> Result<Id> {
-        self.send(Message::new(topic, data))
+        self.publish_parts(topic, Parts::new(Kind::News, data.into()), Duration::ZERO)
     }
 
     /// Publishes a message, which may have a key or an event name; returns its id.
     ///
     /// # Errors
     ///
-    /// Those of [`publish`](Hub::publish), and [`Error::Misuse`](crate::Error::Misuse) for an event name of more than
-    /// one line.
+    /// Those of [`publish`](Hub::publish), and [`Error::Misuse`] for an event name of more than one line.
     ///
     /// # Examples
     ///
@@ -110,21 +147,50 @@ impl Hub {
     /// # tidings::Result::Ok(())
     /// ```
     pub fn send(&self, message: Message) -> Result<Id> {
-        let (id, waiting) = {
-            let mut log = self.lock();
-            let id = log.last().successor();
-            (id, log.push(id, message)?)
-        };
+        self.publish_parts(&message.topic, message.parts, message.age)
+    }
+
+    fn publish_parts(&self, topic: &str, parts: Parts, age: Duration) -> Result<Id> {
+        let draft = Draft::new(topic, parts, age, self.limits())?;
+        let (id, waiting) = self.lock().publish(draft)?;
         wake(waiting);
         Ok(id)
     }
 
-    /// Takes a message with an id from elsewhere, as a backplane does; false, and nothing done, if the id is not
-    /// above the last.
+    /// Publishes that the value of a key is no more; returns the id. Readers get a message with the key and without text
+    /// ([`Published::is_removed`]), but not those who begin with all that is kept: they just don't get the value. A later
+    /// value replaces it. Where messages must leave, removals leave first.
     ///
     /// # Errors
     ///
-    /// Those of [`send`](Hub::send), and [`Error::Misuse`](crate::Error::Misuse) for [`Id::MAX`].
+    /// Those of [`publish`](Hub::publish).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidings::{Id, Message};
+    /// # let hub = tidings::Hub::new(&tidings::Limits::DEFAULT);
+    /// hub.send(Message::new("sensors", "20.5").key("cellar"))?;
+    /// let mut reader = hub.subscribe(&["sensors"], None)?;
+    /// hub.remove("sensors", "cellar")?;
+    /// let removal = reader.try_next().expect("the removal").messages.remove(0);
+    /// assert!(removal.is_removed() && removal.key() == Some("cellar"));
+    /// assert!(hub.subscribe(&["sensors"], Some(Id::EARLIEST))?.try_next().is_none());
+    /// # tidings::Result::Ok(())
+    /// ```
+    pub fn remove(&self, topic: &str, key: &str) -> Result<Id> {
+        let mut parts = Parts::new(Kind::Removal, "".into());
+        parts.key = Some(key.into());
+        self.publish_parts(topic, parts, Duration::ZERO)
+    }
+
+    /// Takes a message with an id from elsewhere, as a backplane does; false, and nothing done, if the id is not
+    /// above the last. Behind a topic's end it begins a new life of the topic. [`Message::age`] says how long ago it was
+    /// published.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`send`](Hub::send) but [`Error::Ended`], and [`Error::Misuse`] for [`Id::MAX`].
     ///
     /// # Examples
     ///
@@ -138,19 +204,13 @@ impl Hub {
     /// # tidings::Result::Ok(())
     /// ```
     pub fn insert(&self, id: Id, message: Message) -> Result<bool> {
-        let waiting = {
-            let mut log = self.lock();
-            if id <= log.last() {
-                return Ok(false);
-            }
-            log.push(id, message)?
-        };
-        wake(waiting);
-        Ok(true)
+        let draft = Draft::new(&message.topic, message.parts, message.age, self.limits())?;
+        let waiting = self.lock().insert(id, draft)?;
+        Ok(waiting.map(wake).is_some())
     }
 
     /// Begins a new log whose ids are above `floor`: all that is kept is dropped, and every reader is told `gap`.
-    /// Ids of the old log must not come again.
+    /// Ids of the old log must not come again. What has ended is not known any more; what runs goes on.
     ///
     /// # Examples
     ///
@@ -159,7 +219,7 @@ impl Hub {
     /// # let hub = Hub::new(&Limits::DEFAULT);
     /// let mut news = hub.subscribe(&["news"], None)?;
     /// hub.reset(Id::new(u64::MAX, 0));
-    /// assert!(news.try_next().expect("a gap").gap);
+    /// assert_eq!(news.try_next().expect("a gap").gap, Some(hub.last()));
     /// # tidings::Result::Ok(())
     /// ```
     pub fn reset(&self, floor: Id) {
@@ -206,10 +266,10 @@ impl Hub {
     /// # tidings::Result::Ok(())
     /// ```
     pub fn last(&self) -> Id {
-        self.lock().last()
+        self.lock().last
     }
 
-    /// The topics that have a message or a reader, in no order.
+    /// The topics that have a message, a reader, a producer or an end that is known, in no order.
     ///
     /// # Examples
     ///
@@ -240,32 +300,80 @@ impl Hub {
         self.lock().stats()
     }
 
-    /// Follows topics from behind `after`, or from now on. Repeated topics count once.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Full`](crate::Error::Full) if a topic would be one too many, and all others have readers;
-    /// [`Error::Misuse`](crate::Error::Misuse) for no topic at all, or with a history of 0 (between two polls there
-    /// would be nothing to go on from).
+    /// A topic's figures, if it is there.
     ///
     /// # Examples
     ///
     /// ```
-    /// # use tidings::{Hub, Id, Limits};
-    /// # let hub = Hub::new(&Limits::DEFAULT);
-    /// let id = hub.publish("news", "a")?;
-    /// hub.publish("weather", "b")?;
-    /// let mut resumed = hub.subscribe(&["news", "weather"], Some(id))?;
-    /// assert_eq!(resumed.try_next().expect("b").messages[0].topic(), "weather");
+    /// use tidings::TopicState;
+    /// # let hub = tidings::Hub::new(&tidings::Limits::DEFAULT);
+    /// assert!(hub.topic("answer").is_none());
+    /// let answer = hub.begin("answer")?;
+    /// assert_eq!(hub.topic("answer").expect("it runs").state, TopicState::Running);
+    /// let end = answer.finish()?;
+    /// assert_eq!(hub.topic("answer").expect("it is known").state, TopicState::Ended(end));
     /// # tidings::Result::Ok(())
     /// ```
-    pub fn subscribe(&self, topics: &[&str], after: Option<Id>) -> Result<Subscription> {
-        let reader = self.lock().subscribe(topics, after)?;
-        Ok(Subscription { hub: self.clone(), reader })
+    pub fn topic(&self, topic: &str) -> Option<TopicStats> {
+        self.lock().topic_stats(topic)
+    }
+
+    /// The value of a key, if it is kept.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidings::Message;
+    /// # let hub = tidings::Hub::new(&tidings::Limits::DEFAULT);
+    /// hub.send(Message::new("sensors", "20.5").key("cellar"))?;
+    /// assert_eq!(hub.latest("sensors", "cellar").expect("a value").data(), "20.5");
+    /// hub.remove("sensors", "cellar")?;
+    /// assert!(hub.latest("sensors", "cellar").is_none());
+    /// # tidings::Result::Ok(())
+    /// ```
+    pub fn latest(&self, topic: &str, key: &str) -> Option<Arc<Published>> {
+        let mut log = self.lock();
+        log.expire();
+        log.history(topic)?.latest(key).filter(|message| message.is_value()).cloned()
+    }
+
+    /// The cursor behind which the last so many messages of a topic come; [`Id::EARLIEST`] if no more are kept.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let hub = tidings::Hub::new(&tidings::Limits::DEFAULT);
+    /// for line in ["a", "b", "c"] {
+    ///     hub.publish("log", line)?;
+    /// }
+    /// let mut reader = hub.subscribe(&["log"], Some(hub.before_last("log", 2)))?;
+    /// let lines = reader.try_next().expect("two lines").messages;
+    /// assert_eq!((lines.len(), lines[0].data()), (2, "b"));
+    /// # tidings::Result::Ok(())
+    /// ```
+    pub fn before_last(&self, topic: &str, messages: usize) -> Id {
+        let mut log = self.lock();
+        log.expire();
+        log.history(topic).map_or(Id::EARLIEST, |history| history.before_last(messages))
+    }
+
+    fn check_history(&self) -> Result<()> {
+        if self.limits().history == 0 {
+            return Err(Error::Misuse("without a history nothing can be read"));
+        }
+        Ok(())
+    }
+
+    fn check_names(&self, names: &[&str]) -> Result<()> {
+        if names.iter().any(|name| name.len() > self.limits().name) { Err(Error::TooLarge) } else { Ok(()) }
+    }
+
+    fn limits(&self) -> &Limits {
+        &self.shared.limits
     }
 
     fn lock(&self) -> MutexGuard<'_, Log> {
-        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -274,127 +382,9 @@ fn wake(waiting: Woken) {
     wake_all(waiting.into_iter().map(|(_, waker)| waker));
 }
 
-/// A hub's figures at one moment.
-///
-/// # Examples
-///
-/// See [`Hub::stats`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct HubStats {
-    /// Topics that have a message or a reader; bounded by [`Limits::topics`].
-    pub topics: usize,
-    /// Messages that are kept.
-    pub messages: usize,
-    /// Bytes that they count with; bounded by [`Limits::history_bytes`] where it is more than one.
-    pub bytes: usize,
-    /// Subscriptions.
-    pub readers: usize,
-    /// Gaps told since the start.
-    pub gaps: u64,
-}
-
-/// A reader's cursor into the history of some topics.
-///
-/// # Examples
-///
-/// See [`Hub`].
-#[derive(Debug)]
-pub struct Subscription {
-    hub: Hub,
-    reader: Reader,
-}
-
-impl Subscription {
-    /// What is new, if anything: messages, or a gap, or both. A batch is bounded, so ask again.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # let hub = tidings::Hub::new(&tidings::Limits::DEFAULT);
-    /// let mut news = hub.subscribe(&["news"], None)?;
-    /// assert!(news.try_next().is_none());
-    /// # tidings::Result::Ok(())
-    /// ```
-    pub fn try_next(&mut self) -> Option<Batch> {
-        self.hub.lock().read(&mut self.reader)
-    }
-
-    /// Waits for what is new; `None` when the hub is closed and all was read.
-    ///
-    /// # Cancel safety
-    ///
-    /// It may be dropped and called again: the cursor moves only when a batch is returned.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # let hub = tidings::Hub::new(&tidings::Limits::DEFAULT);
-    /// # smol::block_on(async {
-    /// let mut news = hub.subscribe(&["news"], None)?;
-    /// hub.publish("news", "hello")?;
-    /// let batch = news.next().await.expect("the hub is open");
-    /// assert_eq!(batch.messages[0].data(), "hello");
-    /// # tidings::Result::Ok(()) }).unwrap();
-    /// ```
-    #[allow(clippy::should_implement_trait, reason = "clippy knows no async iterators")]
-    pub fn next(&mut self) -> Next<'_> {
-        Next { news: self }
-    }
-
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Batch>> {
-        // Declared before the lock, so dropped behind it: the task of a waker may hold a subscription itself.
-        let _stale;
-        let mut log = self.hub.lock();
-        match log.read(&mut self.reader) {
-            Some(batch) => Poll::Ready(Some(batch)),
-            None if log.is_closed() => Poll::Ready(None),
-            None => {
-                _stale = log.wait(&mut self.reader, cx.waker());
-                Poll::Pending
-            }
-        }
-    }
-
-    /// The cursor: what to resume from. All up to it was returned by [`try_next`](Subscription::try_next) or
-    /// [`next`](Subscription::next), or is in none of the topics.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # let hub = tidings::Hub::new(&tidings::Limits::DEFAULT);
-    /// let id = hub.publish("news", "a")?;
-    /// assert_eq!(hub.subscribe(&["news"], None)?.cursor(), id);
-    /// # tidings::Result::Ok(())
-    /// ```
-    pub fn cursor(&self) -> Id {
-        self.reader.cursor
-    }
-}
-
-/// The future of [`Subscription::next`].
-///
-/// # Examples
-///
-/// See [`Subscription::next`].
-#[derive(Debug)]
-#[must_use = "it does nothing unless it is awaited"]
-pub struct Next<'s> {
-    // A type of its own, since it lies in the future of every connection that waits: an `async fn` would be copied
-    // once for each function that hands it on.
-    news: &'s mut Subscription,
-}
-
-impl Future for Next<'_> {
-    type Output = Option<Batch>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Batch>> {
-        self.news.poll_next(cx)
-    }
-}
-
-impl Drop for Subscription {
-    fn drop(&mut self) {
-        let _stale = self.hub.lock().unsubscribe(&self.reader.follows);
+/// Gives memory back after a crowd; a table that shrinks by half keeps half of the rest for growth.
+fn shrink<K: Eq + Hash, V, S: BuildHasher>(table: &mut HashMap<K, V, S>) {
+    if table.capacity() > 32 && table.len() < table.capacity() / 4 {
+        table.shrink_to(table.len() * 2);
     }
 }

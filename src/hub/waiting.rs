@@ -29,6 +29,10 @@ impl Waiting {
         self.readers == 0
     }
 
+    pub(super) fn readers(&self) -> usize {
+        self.readers
+    }
+
     /// Counts a reader in.
     pub(super) fn join(&mut self) {
         self.readers += 1;

@@ -14,12 +14,13 @@
 /// # let ex = conn.next().await?.expect("a request");
 /// let framing = match ex.head().version() {
 ///     Version::Http10 => "until the close",
-///     Version::Http11 => "in chunks",
+///     _ => "in chunks",
 /// };
 /// assert_eq!(framing, "until the close");
 /// # tidings::Result::Ok(()) }).unwrap();
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum Version {
     /// HTTP/1.0: closed after the answer unless `keep-alive` was asked for; no chunks.
     Http10,

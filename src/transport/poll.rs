@@ -21,7 +21,7 @@ use crate::{Batch, Exchange, Frame, Hub, Id, Published, Response, Result, Subscr
 /// # Errors
 ///
 /// [`Fault::Cursor`](crate::Fault::Cursor) (400) for an `?after=` that is no id (an empty one is no cursor), and the
-/// errors of [`Hub::subscribe`] and [`Exchange::reply`].
+/// errors of [`Hub::read`] and [`Exchange::reply`].
 ///
 /// # Examples
 ///
@@ -37,7 +37,7 @@ use crate::{Batch, Exchange, Frame, Hub, Id, Published, Response, Result, Subscr
 /// ```
 pub async fn poll(ex: Exchange<'_>, hub: &Hub, topics: &[&str]) -> Result<()> {
     let (after, conditional) = poll_cursor(ex.head(), hub)?;
-    let mut news = hub.subscribe(topics, after.or(Some(Id::EARLIEST)))?;
+    let mut news = hub.read(topics, after.or(Some(Id::EARLIEST)))?;
     // Asked before the messages are read: one that is published in between must not be missed.
     let closed = hub.is_closed();
     match news.try_next() {
@@ -84,7 +84,7 @@ pub(super) async fn answer(ex: Exchange<'_>, hub: &Hub, mut news: Subscription, 
     let last = hub.last();
     if batch.next >= last {
         let tag = tag(batch.next);
-        let body = whole(&batch.messages, &tag, batch.gap);
+        let body = whole(&batch.messages, &tag, batch.gap.is_some());
         // Its copy is enough while the client reads.
         drop(batch);
         return ex.reply(json(head(tag), body)).await;
@@ -94,7 +94,7 @@ pub(super) async fn answer(ex: Exchange<'_>, hub: &Hub, mut news: Subscription, 
     let mut stream = ex.stream(json(head(tag.clone()), Vec::new())).await?;
     let mut more = Some(batch);
     while let Some(mut batch) = more {
-        gap |= batch.gap;
+        gap |= batch.gap.is_some();
         batch.messages.retain(|message| message.id() <= last);
         push_messages(&batch.messages, &mut any, &mut body);
         let next = batch.next;
@@ -128,7 +128,7 @@ fn push_messages(messages: &[Arc<Published>], any: &mut bool, body: &mut Vec<u8>
         if core::mem::replace(any, true) {
             body.push(b',');
         }
-        body.extend_from_slice(message.frame(Frame::Json, message_json));
+        body.extend_from_slice(&message.frame(Frame::Json, message_json));
     }
 }
 

@@ -123,7 +123,7 @@ impl Feed<'_> {
         let retry = u64::try_from(retry.as_millis()).unwrap_or(u64::MAX);
         let first = Event::new().retry(retry);
         self.told = batch.as_ref().map_or(self.news.cursor(), |batch| batch.from);
-        match batch.as_ref().is_some_and(|batch| batch.gap) {
+        match batch.as_ref().is_some_and(|batch| batch.gap.is_some()) {
             // The gap's event carries the cursor. A client that had it before could resume without hearing of the gap.
             true => self.push(&first)?,
             false => self.push(&first.id(&self.told.to_string()))?,
@@ -184,16 +184,16 @@ impl Feed<'_> {
     /// Adds the gap of a batch, if it has one, and its messages.
     fn push_batch(&mut self, batch: &Batch) -> Result<()> {
         self.told = batch.next;
-        if batch.gap {
+        if batch.gap.is_some() {
             let (id, data) = (batch.from.to_string(), gap_json(batch));
             self.push(&Event::data(&data).name("gap").id(&id))?;
         }
         for message in &batch.messages {
             if self.envelope {
                 let json = message.frame(Frame::Json, message_json);
-                self.stream.push(&event(message, core::str::from_utf8(json).unwrap_or_default()))?;
+                self.stream.push(&event(message, core::str::from_utf8(&json).unwrap_or_default()))?;
             } else {
-                self.stream.push(message.frame(Frame::Sse, |message| event(message, message.data())))?;
+                self.stream.push(&message.frame(Frame::Sse, |message| event(message, message.data())))?;
             }
         }
         Ok(())

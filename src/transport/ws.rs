@@ -1,5 +1,6 @@
 //! WebSocket: each message a text frame.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::cursor::after;
@@ -56,7 +57,7 @@ async fn open<'c>(ex: Exchange<'c>, hub: &Hub, topics: &[&str]) -> Result<Feed<'
     let batch = news.try_next();
     let (mut told, mut frames) = (batch.as_ref().map_or(news.cursor(), |batch| batch.from), Vec::new());
     // A gap's frame carries the cursor. A client that had it before could resume without hearing of the gap.
-    if !batch.as_ref().is_some_and(|batch| batch.gap) {
+    if batch.as_ref().is_none_or(|batch| batch.gap.is_none()) {
         frames = cursor_frame(told);
     }
     if let Some(batch) = batch {
@@ -90,14 +91,14 @@ impl Feed<'_> {
                 Wait::Elapsed => self.heartbeat(),
             };
             // Several messages go out in one write.
-            self.socket.send_framed(frames.bytes()).await?;
+            self.socket.send_framed(&frames.bytes()).await?;
         }
     }
 
     /// The frames of a batch.
     fn frames(&mut self, mut batch: Batch) -> Frames {
         self.told = batch.next;
-        if let ([message], false) = (&*batch.messages, batch.gap) {
+        if let ([message], false) = (&*batch.messages, batch.gap.is_some()) {
             if frame(message).len() <= SHARED {
                 return batch.messages.pop().map_or_else(Frames::default, Frames::Shared);
             }
@@ -131,10 +132,10 @@ enum Frames {
 }
 
 impl Frames {
-    fn bytes(&self) -> &[u8] {
+    fn bytes(&self) -> Cow<'_, [u8]> {
         match self {
             Frames::Shared(message) => frame(message),
-            Frames::Own(frames) => frames,
+            Frames::Own(frames) => Cow::Borrowed(frames),
         }
     }
 }
@@ -152,16 +153,16 @@ fn cursor_frame(next: Id) -> Vec<u8> {
 
 /// Appends the frame of a batch's gap, if it has one, and the frames of its messages.
 fn push_batch(batch: &Batch, frames: &mut Vec<u8>) {
-    if batch.gap {
+    if batch.gap.is_some() {
         frames.extend_from_slice(&WebSocket::frame(&gap_json(batch)));
     }
     for message in &batch.messages {
-        frames.extend_from_slice(frame(message));
+        frames.extend_from_slice(&frame(message));
     }
 }
 
 /// The frame of a message, which is made for its first reader.
-fn frame(message: &Published) -> &[u8] {
+fn frame(message: &Published) -> Cow<'_, [u8]> {
     message.frame(Frame::WebSocket, |message| {
         let json = message_json(message);
         WebSocket::frame(core::str::from_utf8(&json).unwrap_or_default())

@@ -211,7 +211,7 @@ impl WebSocket<'_> {
     ///     for message in &batch.messages {
     ///         // The first reader makes the frame, all the others share it.
     ///         let frame = message.frame(Frame::WebSocket, |message| WebSocket::frame(message.data()));
-    ///         frames.extend_from_slice(frame);
+    ///         frames.extend_from_slice(&frame);
     ///     }
     ///     socket.send_framed(&frames).await
     /// }

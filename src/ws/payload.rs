@@ -10,6 +10,7 @@
 /// assert_eq!(Payload::from("hello"), Payload::Text("hello".to_owned()));
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Payload {
     /// Text.
     Text(String),

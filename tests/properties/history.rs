@@ -66,7 +66,8 @@ impl Model {
     fn new(input: &mut Input<'_>) -> Model {
         let mut limits = Limits::DEFAULT;
         limits.history = 1 + input.below(8);
-        limits.history_bytes = 400 + 40 * usize::from(input.byte());
+        limits.history_bytes = 1_000 + 100 * usize::from(input.byte());
+        limits.published = limits.history_bytes / 4;
         limits.topics = 1 + input.below(5);
         let hub = Hub::new(&limits);
         // Ids that are the same in each run.
@@ -132,7 +133,7 @@ impl Model {
     }
 
     fn took(&mut self, sent: Sent) {
-        assert!(self.hub.last() == sent.id && sent.size() <= self.limits.history_bytes / 4);
+        assert!(self.hub.last() == sent.id && sent.size() <= self.limits.published);
         let stats = self.hub.stats();
         assert!(stats.messages <= 1 || stats.bytes <= self.limits.history_bytes, "{stats:?}");
         for old in self.sent.iter_mut().filter(|old| old.topic == sent.topic) {
@@ -146,8 +147,8 @@ impl Model {
 
     fn refused(&self, sent: &Sent, error: &Error) {
         match error {
-            Error::TooLarge => assert!(sent.size() > self.limits.history_bytes / 4),
-            Error::Full => assert!(self.is_full(&[sent.topic]), "there is room"),
+            Error::TooLarge => assert!(sent.size() > self.limits.published),
+            Error::Full => assert!(self.are_read(sent.topic), "there is room"),
             error => panic!("{error}"),
         }
     }
@@ -170,9 +171,9 @@ impl Model {
             5 => Some(Id::new(self.begin.epoch(), self.begin.seq() + 1)),
             back => Some(self.seen[self.seen.len().saturating_sub(back.into())]),
         };
-        let kept = self.kept_of(&topics);
+        let (kept, is_full) = (self.kept_of(&topics), self.is_full(&topics));
         let Ok(news) = self.hub.subscribe(&names, after) else {
-            assert!(self.is_full(&topics), "there is room");
+            assert!(is_full, "there is room");
             return;
         };
         let (cursor, mut pardoned) = (after.unwrap_or(last), BTreeSet::new());
@@ -228,15 +229,15 @@ impl Model {
             self.readers[place].cursor = self.readers[place].news.cursor();
             return;
         };
-        assert!(batch.gap || !batch.messages.is_empty(), "nothing");
-        if batch.gap {
-            self.pardon(place);
+        assert!(batch.gap.is_some() || !batch.messages.is_empty(), "nothing");
+        if let Some(until) = batch.gap {
+            self.pardon(place, until);
         }
         assert!(!self.readers[place].foreign, "another log's cursor and no gap");
         let owed = self.owed(&self.readers[place]);
         let expected: Vec<Id> = owed.into_iter().take_while(|id| *id <= batch.next).collect();
         let ids: Vec<Id> = batch.messages.iter().map(|message| message.id()).collect();
-        assert_eq!(ids, expected, "gap {}", batch.gap);
+        assert_eq!(ids, expected, "gap {:?}", batch.gap);
         for message in &batch.messages {
             let sent = self.sent.iter().find(|sent| sent.id == message.id()).expect("it was sent");
             assert_eq!((message.topic(), message.data()), (TOPICS[sent.topic], &sent.data[..]));
@@ -250,14 +251,15 @@ impl Model {
         reader.cursor = batch.next;
     }
 
-    /// A reader was told of a gap: it is owed what is kept, and no more.
-    fn pardon(&mut self, place: usize) {
+    /// A reader was told of a gap up to here: it is owed what is kept, and all that comes behind.
+    fn pardon(&mut self, place: usize, until: Id) {
         let kept = self.kept_of(&self.readers[place].topics);
         if self.readers[place].foreign {
+            assert!(until >= self.begin, "{until} is before the log");
             (self.readers[place].foreign, self.readers[place].cursor) = (false, Id::EARLIEST);
         }
-        let lost: Vec<Id> =
-            self.owed(&self.readers[place]).into_iter().filter(|id| !kept.contains(id)).collect();
+        let owed = self.owed(&self.readers[place]).into_iter();
+        let lost: Vec<Id> = owed.filter(|id| *id <= until && !kept.contains(id)).collect();
         self.readers[place].pardoned.extend(lost);
     }
 
@@ -294,21 +296,28 @@ impl Model {
         assert_eq!((self.hub.last(), stats.messages, stats.bytes), (self.begin, 0, 0));
     }
 
-    /// Whether these would be too many topics beside those that have readers.
-    fn is_full(&self, wanted: &[usize]) -> bool {
-        let mut topics: BTreeSet<usize> = wanted.iter().copied().collect();
-        topics.extend(self.readers.iter().flat_map(|reader| &reader.topics));
-        topics.len() > self.limits.topics
+    /// The topics that the hub has.
+    fn there(&self) -> BTreeSet<usize> {
+        let topics = self.hub.topics();
+        (0..TOPICS.len()).filter(|topic| topics.iter().any(|name| **name == *TOPICS[*topic])).collect()
     }
 
-    /// What the hub keeps of a topic, as one sees who comes late.
+    /// Whether there is no place for these topics beside those that are there.
+    fn is_full(&self, wanted: &[usize]) -> bool {
+        self.there().into_iter().chain(wanted.iter().copied()).collect::<BTreeSet<_>>().len()
+            > self.limits.topics
+    }
+
+    /// Whether all places are taken by other topics that have readers.
+    fn are_read(&self, wanted: usize) -> bool {
+        let read = self.readers.iter().flat_map(|reader| &reader.topics).copied().collect::<BTreeSet<_>>();
+        !read.contains(&wanted) && read.len() >= self.limits.topics
+    }
+
+    /// What the hub keeps of a topic, as one sees who has a cursor from elsewhere.
     fn kept(&self, topic: usize) -> Vec<Id> {
-        // To look at one that is not there might push another out.
-        if !self.hub.topics().iter().any(|name| **name == *TOPICS[topic]) {
-            return Vec::new();
-        }
-        let mut late = self.hub.subscribe(&[TOPICS[topic]], Some(Id::EARLIEST)).expect("it is there");
-        let batches = iter::from_fn(|| late.try_next()).inspect(|batch| assert!(!batch.gap));
+        let mut late = self.hub.read(&[TOPICS[topic]], Some(Id::new(0, 1))).expect("it can be read");
+        let batches = iter::from_fn(|| late.try_next());
         batches.flat_map(|batch| batch.messages).map(|message| message.id()).collect()
     }
 
