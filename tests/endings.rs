@@ -689,7 +689,7 @@ fn what_is_no_upgrade_is_told_how_to_be_one() {
             (
                 &*UPGRADE.replace("13", "12"),
                 "426 Upgrade Required",
-                "only WebSocket version 13 is spoken here\n",
+                "Sec-WebSocket-Version must be there once, and be 13\n",
             ),
         ] {
             let mut client = ask(&world, "/ws", version).await;
