@@ -136,7 +136,7 @@ async fn chat(mut conn: Conn, hub: Hub) -> tidings::Result<()> {
     loop {
         match socket.wait(room.next(), Duration::MAX).await? {
             Wait::Ready(Some(batch)) => {
-                assert!(!batch.gap, "messages were lost");
+                assert!(batch.gap.is_none(), "messages were lost");
                 for message in &batch.messages {
                     socket.send(message.data()).await?;
                 }
