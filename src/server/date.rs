@@ -72,6 +72,21 @@ mod tests {
     }
 
     #[test]
+    fn each_day_of_eight_centuries_is_the_one_behind_the_last() {
+        let (mut days, leap) = (0, |year| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0));
+        for year in 1970..2770 {
+            let february = if leap(year) { 29 } else { 28 };
+            let lengths = [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+            for (month, length) in lengths.into_iter().enumerate() {
+                for day in 1..=length {
+                    assert_eq!(civil(days), (year, month, day));
+                    days += 1;
+                }
+            }
+        }
+    }
+
+    #[test]
     fn dates_are_those_of_the_rfc_and_the_calendar() {
         assert_eq!(imf_date(1_583_020_799).as_deref(), Some("Sat, 29 Feb 2020 23:59:59 GMT"));
         assert_eq!(imf_date(1_609_459_199).as_deref(), Some("Thu, 31 Dec 2020 23:59:59 GMT"));

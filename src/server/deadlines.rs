@@ -193,6 +193,11 @@ pub(super) fn wake_all(wakers: impl IntoIterator<Item = Waker>) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
+    use std::time::Duration;
+
     use super::*;
 
     /// As the slab has it.
@@ -200,6 +205,30 @@ mod tests {
     enum Slot {
         Vacant(usize),
         Occupied(Deadline),
+    }
+
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    #[test]
+    fn a_deadline_that_is_sooner_by_a_grain_alone_wakes_nobody() {
+        let (deadlines, count) = (Deadlines::new(Clock::default()), Arc::new(Count(AtomicUsize::new(0))));
+        let (now, hour, second) = (deadlines.now(), Duration::from_secs(3600), Duration::from_secs(1));
+        let (keeper, waker) = (Keeper::new(&deadlines), Waker::from(count.clone()));
+        let entries = [(); 3].map(|()| deadlines.entry());
+        for (entry, wait, wakes) in
+            [(0, hour, 1), (1, hour - deadlines.clock.grain(), 1), (2, hour - second, 2)]
+        {
+            keeper.listen(&mut Context::from_waker(&waker));
+            deadlines.arm(entries[entry].key, now.after(wait), Waker::noop());
+            assert_eq!(count.0.load(Ordering::SeqCst), wakes);
+        }
+        assert!(deadlines.clock.grain() > Duration::ZERO);
     }
 
     #[test]
