@@ -16,7 +16,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
 use tidings::proto::Step;
-use tidings::proto::body::{Decoder, Framing, Piece};
+use tidings::proto::body::{BodyDecoder, Framing, Piece};
 #[cfg(feature = "ws")]
 use tidings::proto::frame::{self, Found, Opcode, push_frame};
 use tidings::proto::http1::{Http1, Turn};
@@ -108,7 +108,7 @@ fn decode() -> Box<dyn FnMut()> {
     let chunk = [format!("{CHUNK:x}\r\n").into_bytes(), vec![b'x'; CHUNK], b"\r\n".to_vec()].concat();
     let (limits, body) = (Limits::DEFAULT, [chunk.repeat(BODY / CHUNK), b"0\r\n\r\n".to_vec()].concat());
     Box::new(move || {
-        let (mut decoder, mut rest, mut data) = (Decoder::new(Framing::Chunked), black_box(&body[..]), 0);
+        let (mut decoder, mut rest, mut data) = (BodyDecoder::new(Framing::Chunked), black_box(&body[..]), 0);
         while !decoder.is_done() {
             let (used, piece) = decoder.step(rest, &limits).expect("a good body");
             if let Piece::Data(place) = piece {
@@ -141,7 +141,7 @@ fn ws_frame(size: usize) -> Box<dyn FnMut()> {
 /// A client's message of text comes, in one frame.
 #[cfg(feature = "ws")]
 fn ws_message(size: usize) -> Box<dyn FnMut()> {
-    let (limits, mut decoder) = (Limits::DEFAULT, frame::Decoder::new());
+    let (limits, mut decoder) = (Limits::DEFAULT, frame::FrameDecoder::new());
     let (key, mut came) = (*b"mask", Vec::new());
     push_frame(Opcode::Text, "x".repeat(size).as_bytes(), &mut came);
     // As a client's it has the mask bit, and the key in front of the masked payload.

@@ -27,7 +27,7 @@ mod answer;
 
 use core::ops::Range;
 
-use super::body::{Decoder, Framing, Piece};
+use super::body::{BodyDecoder, Framing, Piece};
 use super::head::Head;
 use super::input::{Input, READ};
 use super::step::Step;
@@ -90,7 +90,7 @@ enum Reader {
     /// `Idle`, or `Head` once a byte is there.
     Next,
     // Boxed, since most connections are not in a body.
-    Body(Box<Decoder>),
+    Body(Box<BodyDecoder>),
     Complete,
     Discard,
     Over,
@@ -255,7 +255,7 @@ impl Http1 {
     fn begin(&mut self, head: &Head) {
         self.reader = match head.framing() {
             Framing::None => Reader::Complete,
-            framing => Reader::Body(Box::new(Decoder::new(framing))),
+            framing => Reader::Body(Box::new(BodyDecoder::new(framing))),
         };
         self.writer = Writer::Owed(Terms {
             version: head.version(),
@@ -287,7 +287,7 @@ impl Http1 {
                 Ok(Piece::Data(range))
             }
             Ok((used, piece)) => {
-                self.input.discard(used);
+                self.input.drop_front(used);
                 if piece == Piece::End {
                     self.reader = Reader::Complete;
                 }

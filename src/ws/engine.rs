@@ -11,7 +11,7 @@ use crate::conn::write_buffer::WriteBuffer;
 use crate::error::Fault;
 use crate::error::{Error, Result};
 use crate::limits::Limits;
-use crate::proto::frame::{Decoder, Found, Opcode, push_close, push_frame, split_text};
+use crate::proto::frame::{Found, FrameDecoder, Opcode, push_close, push_frame, split_text};
 use crate::proto::input::READ;
 use crate::server::seat::Seat;
 
@@ -28,7 +28,7 @@ pub(super) struct Engine<'c> {
 /// What came, and what it asks for.
 #[derive(Default)]
 struct Frames {
-    decoder: Decoder,
+    decoder: FrameDecoder,
     /// What came behind a whole message, until it is decoded. Boxed, since most have none.
     rest: Option<Box<Rest>>,
     /// The payload of the latest ping, while too much waits to be written for its answer.

@@ -1,6 +1,6 @@
 //! A chunked body gives the same data and the same fault however it is cut, and what we encode decodes to itself.
 
-use tidings::proto::body::{Decoder, Framing, Piece};
+use tidings::proto::body::{BodyDecoder, Framing, Piece};
 use tidings::proto::http1::{Http1, Turn};
 use tidings::{Fault, Limits, Response};
 
@@ -39,7 +39,7 @@ enum End {
 }
 
 fn decode(bytes: &[u8], cuts: Cuts<'_>, limits: &Limits) -> Decoded {
-    let (mut decoder, mut data, mut total) = (Decoder::new(Framing::Chunked), Vec::new(), 0);
+    let (mut decoder, mut data, mut total) = (BodyDecoder::new(Framing::Chunked), Vec::new(), 0);
     for piece in cuts.pieces(bytes) {
         let mut at = 0;
         loop {
