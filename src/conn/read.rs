@@ -77,7 +77,7 @@ impl Conn {
     /// now and then to look again.
     pub(crate) fn poll_due(&self, cx: &mut Context<'_>, by: Moment) -> Poll<()> {
         let soonest = if self.seat.is_starved() { by.min(self.seat.deadline(STARVED)) } else { by };
-        ready!(self.seat.poll_due(cx, soonest));
+        ready!(self.seat.poll_deadline(cx, soonest));
         match self.seat.now() >= by || self.seat.server.stage() == Stage::Cut {
             true => Poll::Ready(()),
             false => Poll::Pending,

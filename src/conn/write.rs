@@ -86,7 +86,7 @@ impl Conn {
                 self.turns.rest();
                 let seat = &self.seat;
                 let by = self.out.wait(seat.server.limits().write_time, || seat.now());
-                ready!(self.seat.poll_due(cx, by));
+                ready!(self.seat.poll_deadline(cx, by));
                 Error::Timeout(Phase::Write)
             }
         };

@@ -209,7 +209,7 @@ impl Socket<'_> {
     fn bound<T>(&mut self, cx: &mut Context<'_>, write: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         let Some(patience) = self.patience.as_mut().filter(|_| write.is_pending()) else { return write };
         let by = patience.go_on(|| self.conn.seat.now());
-        self.conn.seat.poll_due(cx, by).map(|()| Err(io::ErrorKind::TimedOut.into()))
+        self.conn.seat.poll_deadline(cx, by).map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
