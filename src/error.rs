@@ -205,7 +205,7 @@ pub enum Fault {
     Host,
     /// `Content-Length` is not one number (RFC 9112, 6.3).
     ContentLength,
-    /// `Transfer-Encoding` stands in HTTP/1.0, or `chunked` is not its last coding or not there once (RFC 9112, 6.1).
+    /// `Transfer-Encoding` stands in HTTP/1.0, or its last coding is not the only `chunked` (RFC 9112, 6.1).
     TransferEncoding,
     /// `Transfer-Encoding` has a coding that this server does not know (RFC 9112, 6.1).
     UnknownCoding,

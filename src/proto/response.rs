@@ -154,7 +154,7 @@ impl Response {
     }
 
     /// Sets the body: text or bytes that are static, owned or shared. They are written from where they are; see
-    /// [`Content`](crate::Content).
+    /// [`Content`].
     ///
     /// # Examples
     ///
