@@ -19,7 +19,7 @@ use tidings::proto::Step;
 use tidings::proto::body::{BodyDecoder, Framing, Piece};
 #[cfg(feature = "ws")]
 use tidings::proto::frame::{self, Found, Opcode, push_frame};
-use tidings::proto::http1::{Http1, Turn};
+use tidings::proto::http1::{Http1, NextHead};
 use tidings::{Event, Head, Hub, Limits, Response, Subscription};
 
 /// Something to measure.
@@ -95,7 +95,7 @@ fn exchange() -> Box<dyn FnMut()> {
     let date = Some("Sat, 01 Jan 2000 00:00:00 GMT");
     Box::new(move || {
         http1.receive(black_box(SMALL));
-        assert!(matches!(http1.head(&limits), Ok(Turn::Head(_))));
+        assert!(matches!(http1.head(&limits), Ok(NextHead::Head(_))));
         out.clear();
         let answer = Response::text("2026-01-01T00:00:00+00:00");
         let content = http1.respond(answer, date, &limits, &mut out).expect("an answer is owed");

@@ -4,7 +4,7 @@ use core::future::{Future, pending};
 use std::time::Duration;
 
 use crate::conn::Conn;
-use crate::conn::wait::{Held, Wait};
+use crate::conn::wait::{HeldWait, Wait};
 use crate::error::Result;
 use crate::proto::sse::Event;
 use crate::server::Server;
@@ -214,7 +214,7 @@ impl BodyWriter<'_> {
         future: F,
         within: Duration,
     ) -> impl Future<Output = Result<Wait<F::Output>>> {
-        Held::new(&mut *self.conn, future, within)
+        HeldWait::new(&mut *self.conn, future, within)
     }
 
     /// Waits until the peer has gone or ended its input, or the server shuts down.

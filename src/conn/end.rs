@@ -68,7 +68,7 @@ impl Conn {
     }
 
     /// As [`fail`](Conn::fail), and hands the error back.
-    pub(crate) async fn refuse(&mut self, error: Error) -> Error {
+    pub(crate) async fn fail_with(&mut self, error: Error) -> Error {
         self.fail(&error).await;
         error
     }
@@ -89,11 +89,11 @@ impl Conn {
         if self.ending == Ending::Over {
             self.out.clear();
         }
-        self.forget();
+        self.drop_request();
     }
 
     /// Nothing more is read or answered.
-    fn forget(&mut self) {
+    fn drop_request(&mut self) {
         self.http.close();
         self.request = None;
         self.seat.settle(0);
@@ -101,14 +101,14 @@ impl Conn {
 
     /// Writes the last answer, which tells of an error, if one can be given still.
     fn tell(&mut self, error: &Error) -> bool {
-        let mut answer = self.last_answer(error);
-        self.add_headers(&mut answer);
+        let mut response = self.last_response(error);
+        self.add_headers(&mut response);
         let date = self.seat.server.date();
-        self.http.refuse(&answer, date.as_deref(), self.out.bytes())
+        self.http.refuse(&response, date.as_deref(), self.out.bytes())
     }
 
     /// What the peer is told of an error: all about its own faults, nothing about ours.
-    fn last_answer(&self, error: &Error) -> Response {
+    fn last_response(&self, error: &Error) -> Response {
         match error {
             Error::Fault(fault) => Response::fault(*fault),
             Error::Misuse(_) | Error::Other(_) | Error::Io(_) => Response::error(500, "the server failed"),
@@ -141,7 +141,7 @@ impl Conn {
             // A flood must not keep the thread.
             ready!(self.turns.poll_give_way(cx));
             match self.poll_fill(cx) {
-                Poll::Ready(Ok(n)) if n > 0 => self.turns.take(1),
+                Poll::Ready(Ok(n)) if n > 0 => self.turns.count(1),
                 Poll::Ready(_) => break,
                 Poll::Pending => return self.poll_receive_due(cx),
             }
@@ -155,6 +155,6 @@ impl Conn {
     /// The writing half is closed. Of a peer that has ended its input nothing is to be waited for.
     pub(super) fn half_closed(&mut self, linger: bool) {
         self.ending = if linger && !self.http.state().ended { Ending::Linger } else { Ending::Over };
-        self.forget();
+        self.drop_request();
     }
 }

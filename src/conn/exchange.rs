@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::conn::Conn;
 use crate::conn::body_writer::BodyWriter;
-use crate::conn::wait::{Held, Wait};
+use crate::conn::wait::{HeldWait, Wait};
 use crate::error::Fault;
 use crate::error::Result;
 use crate::limits::Limits;
@@ -82,12 +82,12 @@ impl<'c> Exchange<'c> {
     /// #     b"PUT / HTTP/1.1\r\nHost: h\r\n\r\n".to_vec()));
     /// # let mut conn = Conn::new(io, &server);
     /// # let ex = conn.next().await?.expect("a request");
-    /// let answer = match ex.method() {
+    /// let response = match ex.method() {
     ///     "GET" | "HEAD" => Response::text("hello"),
     ///     _ => Response::new(405).header("Allow", "GET, HEAD"),
     /// };
-    /// # assert_eq!(answer.status(), 405);
-    /// ex.reply(answer).await?;
+    /// # assert_eq!(response.status(), 405);
+    /// ex.reply(response).await?;
     /// # tidings::Result::Ok(()) }).unwrap();
     /// ```
     pub fn method(&self) -> &str {
@@ -212,7 +212,7 @@ impl<'c> Exchange<'c> {
     /// # tidings::Result::Ok(()) }).unwrap();
     /// ```
     pub async fn chunk(&mut self) -> Result<Option<&[u8]>> {
-        self.go_on().await?;
+        self.send_continue().await?;
         let range = loop {
             match self.conn.http.data(self.conn.seat.server.limits())? {
                 Piece::Data(range) => break range,
@@ -224,8 +224,8 @@ impl<'c> Exchange<'c> {
     }
 
     /// Sends `100 Continue` if the client waits for it.
-    async fn go_on(&mut self) -> Result<()> {
-        self.conn.http.go_on(self.conn.seat.server.limits(), self.conn.out.bytes());
+    async fn send_continue(&mut self) -> Result<()> {
+        self.conn.http.push_continue(self.conn.seat.server.limits(), self.conn.out.bytes());
         self.conn.flush().await
     }
 
@@ -344,7 +344,7 @@ impl<'c> Exchange<'c> {
         future: F,
         within: Duration,
     ) -> impl Future<Output = Result<Wait<F::Output>>> {
-        Held::new(&mut *self.conn, future, within)
+        HeldWait::new(&mut *self.conn, future, within)
     }
 
     /// Waits until the peer has gone or ended its input, or the server shuts down.
@@ -390,8 +390,8 @@ impl<'c> Exchange<'c> {
     /// # Examples
     ///
     /// See [`Conn`].
-    pub async fn reply(self, answer: Response) -> Result<()> {
-        self.conn.give(answer, Http1::respond)?;
+    pub async fn reply(self, response: Response) -> Result<()> {
+        self.conn.put_response(response, Http1::respond)?;
         self.conn.flush().await
     }
 
@@ -408,16 +408,16 @@ impl<'c> Exchange<'c> {
     /// use tidings::{Event, Exchange, Response};
     ///
     /// async fn count(ex: Exchange<'_>) -> tidings::Result<()> {
-    ///     let answer = Response::new(200).header("Content-Type", "text/event-stream");
-    ///     let mut stream = ex.stream(answer).await?;
+    ///     let response = Response::new(200).header("Content-Type", "text/event-stream");
+    ///     let mut stream = ex.stream(response).await?;
     ///     for n in 0..3 {
     ///         stream.event(&Event::data(&n.to_string())).await?;
     ///     }
     ///     stream.finish().await
     /// }
     /// ```
-    pub async fn stream(self, answer: Response) -> Result<BodyWriter<'c>> {
-        self.conn.give(answer, Http1::start)?;
+    pub async fn stream(self, response: Response) -> Result<BodyWriter<'c>> {
+        self.conn.put_response(response, Http1::start)?;
         Ok(BodyWriter { conn: self.conn })
     }
 }
@@ -432,18 +432,18 @@ impl Drop for Collecting<'_> {
 }
 
 /// How an answer is begun: [`Http1::respond`] or [`Http1::start`].
-type Begin = fn(&mut Http1, Response, Option<&str>, &Limits, &mut Vec<u8>) -> Result<Content>;
+type BeginResponse = fn(&mut Http1, Response, Option<&str>, &Limits, &mut Vec<u8>) -> Result<Content>;
 
 impl Conn {
     /// Puts an answer down to be written.
-    fn give(&mut self, mut answer: Response, begin: Begin) -> Result<()> {
+    fn put_response(&mut self, mut response: Response, begin: BeginResponse) -> Result<()> {
         if self.is_draining() {
             self.http.make_last();
         }
-        self.add_headers(&mut answer);
+        self.add_headers(&mut response);
         let date = self.seat.server.date();
         let limits = self.seat.server.limits();
-        let content = begin(&mut self.http, answer, date.as_deref(), limits, self.out.bytes())?;
+        let content = begin(&mut self.http, response, date.as_deref(), limits, self.out.bytes())?;
         self.out.push(content);
         self.request = None;
         if self.http.state().sending == Sending::Over {

@@ -29,7 +29,7 @@ use self::write_buffer::WriteBuffer;
 use crate::error::{Error, Phase, Result};
 use crate::limits::Limits;
 use crate::proto::head::Head;
-use crate::proto::http1::{Http1, Receiving, Sending, Turn};
+use crate::proto::http1::{Http1, NextHead, Receiving, Sending};
 use crate::proto::response::Response;
 use crate::server::clock::Moment;
 use crate::server::permit::Standing;
@@ -163,15 +163,15 @@ impl Conn {
             // seconds. (Before the head is taken: whoever drops this must not lose one.)
             ready!(self.turns.poll_give_way(cx));
             let failed = match self.http.head(self.seat.server.limits()) {
-                Ok(Turn::Head(head)) => match self.begin(head) {
+                Ok(NextHead::Head(head)) => match self.begin_exchange(head) {
                     Ok(()) => return Poll::Ready(Ok(())),
                     Err(error) => Some(error),
                 },
-                Ok(Turn::End) => {
+                Ok(NextHead::End) => {
                     self.end(End::Clean);
                     None
                 }
-                Ok(Turn::NeedMore) => {
+                Ok(NextHead::NeedMore) => {
                     let read = ready!(self.poll_read(cx));
                     self.missed_head(read)
                 }
@@ -207,9 +207,9 @@ impl Conn {
     }
 
     /// Begins an exchange.
-    fn begin(&mut self, head: Head) -> Result<()> {
+    fn begin_exchange(&mut self, head: Head) -> Result<()> {
         self.due = None;
-        self.turns.take(1);
+        self.turns.count(1);
         // A decoded path stands beside the bytes that were leased.
         if !self.seat.fit(self.http.buffered() + head.len()) {
             return Err(Error::Full);
@@ -259,9 +259,9 @@ impl Conn {
     }
 
     /// Adds the fields that the handler has added to whichever answer it is.
-    pub(crate) fn add_headers(&self, answer: &mut Response) {
+    pub(crate) fn add_headers(&self, response: &mut Response) {
         if let Some(request) = &self.request {
-            answer.headers.append(&request.headers);
+            response.headers.append(&request.headers);
         }
     }
 

@@ -16,7 +16,7 @@ pub(crate) enum Patience {
 
 impl Patience {
     /// By when the peer must have read, now that somebody writes.
-    pub(crate) fn go_on(&mut self, now: impl FnOnce() -> Moment) -> Moment {
+    pub(crate) fn resume(&mut self, now: impl FnOnce() -> Moment) -> Moment {
         let by = match *self {
             Patience::Until(by) => by,
             Patience::Left(left) => now().after(left),
@@ -51,13 +51,13 @@ mod tests {
         let start = Clock::default().now();
         let at = |seconds| start.after(Duration::from_secs(seconds));
         let mut patience = Patience::Left(Duration::from_secs(10));
-        assert_eq!((patience.by(), patience.go_on(|| at(0))), (Moment::NEVER, at(10)));
-        assert_eq!(patience.go_on(|| at(5)), at(10));
+        assert_eq!((patience.by(), patience.resume(|| at(0))), (Moment::NEVER, at(10)));
+        assert_eq!(patience.resume(|| at(5)), at(10));
         patience.pause(|| at(8));
         patience.pause(|| at(9));
-        assert_eq!((patience.by(), patience.go_on(|| at(100))), (Moment::NEVER, at(102)));
+        assert_eq!((patience.by(), patience.resume(|| at(100))), (Moment::NEVER, at(102)));
         // What is past has no time left.
         patience.pause(|| at(200));
-        assert_eq!(patience.go_on(|| at(300)), at(300));
+        assert_eq!(patience.resume(|| at(300)), at(300));
     }
 }

@@ -103,7 +103,7 @@ impl Conn {
         let http = &mut self.http;
         let read = self.io.poll_receive(cx, &mut self.eager, granted, |bytes| http.receive(bytes));
         if let Poll::Ready(Ok(0)) = read {
-            self.http.end();
+            self.http.end_input();
         }
         self.seat.settle(self.http.buffered() + self.kept());
         read
@@ -128,14 +128,14 @@ impl Conn {
     }
 
     /// Reads pipelined bytes beside a pending answer, until the peer has gone or ended its input.
-    pub(crate) fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_end_of_input(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while !self.http.state().ended {
             // A flood must not keep the thread.
             ready!(self.turns.poll_give_way(cx));
             match self.poll_fill(cx) {
-                Poll::Ready(Ok(n)) if n > 0 => self.turns.take(1),
+                Poll::Ready(Ok(n)) if n > 0 => self.turns.count(1),
                 Poll::Ready(_) => break,
-                Poll::Pending if self.is_deaf() && !self.may_read_body() => self.discard(),
+                Poll::Pending if self.cannot_read() && !self.may_read_body() => self.discard(),
                 Poll::Pending => return Poll::Pending,
             }
         }
@@ -169,7 +169,7 @@ impl Conn {
     }
 
     /// Whether nothing is read, for want of room.
-    fn is_deaf(&self) -> bool {
+    fn cannot_read(&self) -> bool {
         self.seat.is_starved() || self.http.room(self.limits()) == 0
     }
 }

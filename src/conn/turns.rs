@@ -12,12 +12,12 @@ pub(crate) struct Turns {
     /// Requests, messages and writes in a row without a wait.
     taken: u8,
     /// Whether a held wait looks at its peer before its future: the future was first the last time.
-    pub(crate) peer_first: bool,
+    pub(crate) client_first: bool,
 }
 
 impl Turns {
     /// Counts a request, a message or a write: one turn, or more if it took long.
-    pub(crate) fn take(&mut self, turns: u8) {
+    pub(crate) fn count(&mut self, turns: u8) {
         self.taken = self.taken.saturating_add(turns);
     }
 

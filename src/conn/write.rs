@@ -7,13 +7,13 @@ use std::task::{Context, Poll, ready};
 
 use super::Conn;
 use super::end::End;
-use super::wait::Peer;
+use super::wait::Held;
 use crate::error::{Error, Phase, Result};
 
 impl Conn {
     /// Writes what is to be written, within [`Limits::write_time`]. Cancel-safe.
     pub(crate) fn flush(&mut self) -> Flush<'_, Conn> {
-        Flush { peer: self }
+        Flush { held: self }
     }
 
     /// Nobody waits any more for the peer to read.
@@ -29,7 +29,7 @@ impl Conn {
     /// flush is to follow.
     #[cfg(all(feature = "ws", not(feature = "tungstenite")))]
     pub(crate) fn write_now(&mut self, cx: &mut Context<'_>, mut bytes: &[u8]) -> Result<()> {
-        self.turns.take(1);
+        self.turns.count(1);
         if self.out.is_empty() && !bytes.is_empty() {
             match self.io.poll_write(cx, bytes) {
                 Poll::Ready(Ok(written)) => bytes = &bytes[written..],
@@ -78,7 +78,7 @@ impl Conn {
         // Mostly the peer takes it at once, and no time has to be looked up.
         let error = match self.poll_write(cx) {
             Poll::Ready(Ok(())) => {
-                self.turns.take(1);
+                self.turns.count(1);
                 return self.turns.poll_give_way(cx).map(Ok);
             }
             Poll::Ready(Err(error)) => Error::from(error),
@@ -97,20 +97,20 @@ impl Conn {
 
 /// Writes what is to be written. By hand, since it lies in the memory of whatever writes: as an `async fn` it took three
 /// times as much.
-pub(crate) struct Flush<'p, P: Peer> {
-    pub(crate) peer: &'p mut P,
+pub(crate) struct Flush<'p, H: Held> {
+    pub(crate) held: &'p mut H,
 }
 
-impl<P: Peer> Future for Flush<'_, P> {
+impl<H: Held> Future for Flush<'_, H> {
     type Output = Result<()>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        self.peer.poll_flush(cx)
+        self.held.poll_flush(cx)
     }
 }
 
-impl<P: Peer> Drop for Flush<'_, P> {
+impl<H: Held> Drop for Flush<'_, H> {
     fn drop(&mut self) {
-        self.peer.pause();
+        self.held.pause();
     }
 }

@@ -21,10 +21,10 @@ const REUSED: usize = 16 * 1024;
 
 /// What a connection is about to write: a word, which owns nothing while there is nothing.
 #[derive(Debug, Default)]
-pub(crate) struct WriteBuffer(Option<Box<Pending>>);
+pub(crate) struct WriteBuffer(Option<Box<Outgoing>>);
 
 #[derive(Debug, Default)]
-struct Pending {
+struct Outgoing {
     bytes: Vec<u8>,
     /// Follows the bytes, from where it is.
     content: Content,
@@ -46,7 +46,7 @@ struct Progress {
 thread_local! {
     /// The memory that this thread's last answer was written from, for the next one: it saves two allocations for each
     /// answer and each event. A connection that waits for its peer to read gives it back.
-    static SPARE: Cell<Option<Box<Pending>>> = const { Cell::new(None) };
+    static SPARE: Cell<Option<Box<Outgoing>>> = const { Cell::new(None) };
 }
 
 impl WriteBuffer {
@@ -57,10 +57,10 @@ impl WriteBuffer {
 
     /// Where to append. What is written leaves, or it would stay for as long as a slow peer lets something wait.
     pub(crate) fn bytes(&mut self) -> &mut Vec<u8> {
-        let pending = self.pending();
-        pending.keep_content();
-        pending.bytes.drain(..core::mem::take(&mut pending.written));
-        &mut pending.bytes
+        let outgoing = self.outgoing();
+        outgoing.keep_content();
+        outgoing.bytes.drain(..core::mem::take(&mut outgoing.written));
+        &mut outgoing.bytes
     }
 
     /// Appends an answer's content.
@@ -69,31 +69,31 @@ impl WriteBuffer {
             bytes if bytes.len() <= COPIED => self.bytes().extend_from_slice(bytes),
             _ => {
                 self.bytes();
-                self.pending().content = content;
+                self.outgoing().content = content;
             }
         }
     }
 
-    fn pending(&mut self) -> &mut Pending {
+    fn outgoing(&mut self) -> &mut Outgoing {
         self.0.get_or_insert_with(|| SPARE.take().unwrap_or_default())
     }
 
     /// How many bytes are not written yet.
     pub(crate) fn left(&self) -> usize {
-        self.0.as_ref().map_or(0, |pending| pending.left())
+        self.0.as_ref().map_or(0, |outgoing| outgoing.left())
     }
 
     /// What is not written yet, in two parts of which either may be empty.
     pub(crate) fn rest(&self) -> [IoSlice<'_>; 2] {
-        let parts = self.0.as_ref().map_or([&[][..], &[]], |pending| pending.rest());
+        let parts = self.0.as_ref().map_or([&[][..], &[]], |outgoing| outgoing.rest());
         parts.map(IoSlice::new)
     }
 
     /// So many of the rest were written.
     pub(crate) fn advance(&mut self, written: usize) {
-        let pending = self.pending();
-        pending.written += written;
-        pending.progress.take_if(|progress| {
+        let outgoing = self.outgoing();
+        outgoing.written += written;
+        outgoing.progress.take_if(|progress| {
             progress.left = progress.left.saturating_sub(written);
             progress.left == 0
         });
@@ -102,48 +102,48 @@ impl WriteBuffer {
     /// The peer lets the rest wait; returns by when it must have taken some of it, `within` from the first time.
     /// Memory that the rest does not need goes back to the thread.
     pub(crate) fn wait(&mut self, within: Duration, now: impl FnOnce() -> Moment) -> Moment {
-        let pending = self.pending();
-        pending.give_back();
-        let left = pending.left().min(PROGRESS);
+        let outgoing = self.outgoing();
+        outgoing.shrink();
+        let left = outgoing.left().min(PROGRESS);
         let patience = Patience::Left(within);
-        pending.progress.get_or_insert(Progress { left, patience }).patience.go_on(now)
+        outgoing.progress.get_or_insert(Progress { left, patience }).patience.resume(now)
     }
 
     /// Whoever has waited for the peer to read does so no more.
     pub(crate) fn pause(&mut self, now: impl FnOnce() -> Moment) {
-        if let Some(progress) = self.0.as_mut().and_then(|pending| pending.progress.as_mut()) {
+        if let Some(progress) = self.0.as_mut().and_then(|outgoing| outgoing.progress.as_mut()) {
             progress.patience.pause(now);
         }
     }
 
     /// By when the peer must have read some of what waits.
     pub(crate) fn by(&self) -> Moment {
-        let progress = self.0.as_ref().and_then(|pending| pending.progress.as_ref());
+        let progress = self.0.as_ref().and_then(|outgoing| outgoing.progress.as_ref());
         progress.map_or(Moment::NEVER, |progress| progress.patience.by())
     }
 
     /// The end of the stream follows what is there.
     pub(crate) fn make_last(&mut self) {
-        self.pending().last = true;
+        self.outgoing().last = true;
     }
 
     pub(crate) fn is_last(&self) -> bool {
-        self.0.as_ref().is_some_and(|pending| pending.last)
+        self.0.as_ref().is_some_and(|outgoing| outgoing.last)
     }
 
     /// All is written, or nobody wants it.
     pub(crate) fn clear(&mut self) {
-        let Some(mut pending) = self.0.take() else { return };
-        if pending.bytes.capacity() <= REUSED {
-            let mut bytes = core::mem::take(&mut pending.bytes);
+        let Some(mut outgoing) = self.0.take() else { return };
+        if outgoing.bytes.capacity() <= REUSED {
+            let mut bytes = core::mem::take(&mut outgoing.bytes);
             bytes.clear();
-            *pending = Pending { bytes, ..Pending::default() };
-            SPARE.set(Some(pending));
+            *outgoing = Outgoing { bytes, ..Outgoing::default() };
+            SPARE.set(Some(outgoing));
         }
     }
 }
 
-impl Pending {
+impl Outgoing {
     fn left(&self) -> usize {
         self.bytes.len() + self.content.bytes().len() - self.written
     }
@@ -165,7 +165,7 @@ impl Pending {
     }
 
     /// Keeps no more memory than the bytes take that are left, for the peer may let them wait for long.
-    fn give_back(&mut self) {
+    fn shrink(&mut self) {
         let left = self.bytes.len().saturating_sub(self.written);
         if self.bytes.capacity() <= 2 * left {
             return;
@@ -173,7 +173,7 @@ impl Pending {
         let kept = self.bytes[self.bytes.len() - left..].to_vec();
         self.written = self.written.saturating_sub(self.bytes.len());
         let bytes = core::mem::replace(&mut self.bytes, kept);
-        WriteBuffer(Some(Box::new(Pending { bytes, ..Pending::default() }))).clear();
+        WriteBuffer(Some(Box::new(Outgoing { bytes, ..Outgoing::default() }))).clear();
     }
 }
 
@@ -187,7 +187,7 @@ mod tests {
     }
 
     fn owned(buffer: &WriteBuffer) -> usize {
-        buffer.0.as_ref().map_or(0, |pending| pending.bytes.capacity())
+        buffer.0.as_ref().map_or(0, |outgoing| outgoing.bytes.capacity())
     }
 
     #[test]

@@ -43,8 +43,8 @@ pub struct Http1 {
     input: Input,
     /// Whether the peer ended its input.
     ended: bool,
-    reader: Reader,
-    writer: Writer,
+    receiving: ReceivingSide,
+    sending: SendingSide,
 }
 
 /// What a connection is at, on both of its sides.
@@ -84,7 +84,7 @@ pub enum Sending {
 
 /// The receiving side, with what it carries along.
 #[derive(Debug)]
-enum Reader {
+enum ReceivingSide {
     /// `First`, or `Head` once a byte is there.
     First,
     /// `Idle`, or `Head` once a byte is there.
@@ -98,10 +98,10 @@ enum Reader {
 
 /// The sending side, with what it carries along.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Writer {
+enum SendingSide {
     Idle,
     Owed(Terms),
-    Streaming(Stream),
+    Streaming(StreamedBody),
     Sent,
     Over,
 }
@@ -120,7 +120,7 @@ struct Terms {
 
 /// A streamed answer of which the head was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stream {
+struct StreamedBody {
     pieces: Pieces,
     keep: bool,
 }
@@ -138,7 +138,7 @@ enum Pieces {
 
 /// What a step towards the next request found.
 #[derive(Debug)]
-pub enum Turn {
+pub enum NextHead {
     /// A request; its answer is owed now.
     Head(Head),
     /// More bytes are needed.
@@ -150,28 +150,33 @@ pub enum Turn {
 impl Http1 {
     /// A connection on which nothing has happened.
     pub fn new() -> Http1 {
-        Http1 { input: Input::EMPTY, ended: false, reader: Reader::First, writer: Writer::Idle }
+        Http1 {
+            input: Input::EMPTY,
+            ended: false,
+            receiving: ReceivingSide::First,
+            sending: SendingSide::Idle,
+        }
     }
 
     /// What the connection is at.
     // Mostly one side of it is looked at, and the rest need not be made.
     #[inline]
     pub fn state(&self) -> State {
-        let receiving = match self.reader {
-            Reader::First if self.is_between() => Receiving::First,
-            Reader::Next if self.is_between() => Receiving::Idle,
-            Reader::First | Reader::Next => Receiving::Head,
-            Reader::Body(_) => Receiving::Body,
-            Reader::Complete => Receiving::Complete,
-            Reader::Discard => Receiving::Discard,
-            Reader::Over => Receiving::Over,
+        let receiving = match self.receiving {
+            ReceivingSide::First if self.is_between() => Receiving::First,
+            ReceivingSide::Next if self.is_between() => Receiving::Idle,
+            ReceivingSide::First | ReceivingSide::Next => Receiving::Head,
+            ReceivingSide::Body(_) => Receiving::Body,
+            ReceivingSide::Complete => Receiving::Complete,
+            ReceivingSide::Discard => Receiving::Discard,
+            ReceivingSide::Over => Receiving::Over,
         };
-        let sending = match self.writer {
-            Writer::Idle => Sending::Idle,
-            Writer::Owed(_) => Sending::Owed,
-            Writer::Streaming(_) => Sending::Streaming,
-            Writer::Sent => Sending::Sent,
-            Writer::Over => Sending::Over,
+        let sending = match self.sending {
+            SendingSide::Idle => Sending::Idle,
+            SendingSide::Owed(_) => Sending::Owed,
+            SendingSide::Streaming(_) => Sending::Streaming,
+            SendingSide::Sent => Sending::Sent,
+            SendingSide::Over => Sending::Over,
         };
         State { receiving, sending, ended: self.ended }
     }
@@ -185,10 +190,10 @@ impl Http1 {
 
     /// How many bytes [`receive`](Http1::receive) takes now; 0 if something must be used first.
     pub fn room(&self, limits: &Limits) -> usize {
-        let most = match self.reader {
-            Reader::Body(_) | Reader::Discard | Reader::Over => READ,
+        let most = match self.receiving {
+            ReceivingSide::Body(_) | ReceivingSide::Discard | ReceivingSide::Over => READ,
             // Where nothing fits it takes a byte to tell.
-            Reader::First | Reader::Next | Reader::Complete => limits.head.max(1),
+            ReceivingSide::First | ReceivingSide::Next | ReceivingSide::Complete => limits.head.max(1),
         };
         if self.ended { 0 } else { most.saturating_sub(self.input.len()) }
     }
@@ -196,14 +201,14 @@ impl Http1 {
     /// Takes bytes that came from the peer, at most [`room`](Http1::room), and throws them away where
     /// [`state`](Http1::state) says so.
     pub fn receive(&mut self, bytes: &[u8]) {
-        match self.reader {
-            Reader::Discard | Reader::Over => self.input = Input::EMPTY,
+        match self.receiving {
+            ReceivingSide::Discard | ReceivingSide::Over => self.input = Input::EMPTY,
             _ => self.input.push(bytes),
         }
     }
 
     /// The peer ended its input. What was received is still answered.
-    pub fn end(&mut self) {
+    pub fn end_input(&mut self) {
         self.ended = true;
     }
 
@@ -217,47 +222,47 @@ impl Http1 {
     /// # Errors
     ///
     /// A fault of the peer's; [`refuse`](Http1::refuse) tells it, and nothing more is read.
-    pub fn head(&mut self, limits: &Limits) -> Result<Turn, Fault> {
-        match self.writer {
-            Writer::Idle | Writer::Sent => {}
-            Writer::Owed(_) | Writer::Streaming(_) | Writer::Over => return Ok(Turn::End),
+    pub fn head(&mut self, limits: &Limits) -> Result<NextHead, Fault> {
+        match self.sending {
+            SendingSide::Idle | SendingSide::Sent => {}
+            SendingSide::Owed(_) | SendingSide::Streaming(_) | SendingSide::Over => return Ok(NextHead::End),
         }
-        while let Reader::Body(_) = self.reader {
+        while let ReceivingSide::Body(_) = self.receiving {
             if self.data(limits)? == Piece::NeedMore {
-                return Ok(Turn::NeedMore);
+                return Ok(NextHead::NeedMore);
             }
         }
-        if let Reader::Complete = self.reader {
-            (self.reader, self.writer) = (Reader::Next, Writer::Idle);
+        if let ReceivingSide::Complete = self.receiving {
+            (self.receiving, self.sending) = (ReceivingSide::Next, SendingSide::Idle);
         }
         let turn = self.parse(limits);
-        if !matches!(turn, Ok(Turn::Head(_) | Turn::NeedMore)) {
-            self.reader = Reader::Over;
+        if !matches!(turn, Ok(NextHead::Head(_) | NextHead::NeedMore)) {
+            self.receiving = ReceivingSide::Over;
         }
         turn
     }
 
-    fn parse(&mut self, limits: &Limits) -> Result<Turn, Fault> {
-        if let Reader::Discard | Reader::Over = self.reader {
-            return Ok(Turn::End);
+    fn parse(&mut self, limits: &Limits) -> Result<NextHead, Fault> {
+        if let ReceivingSide::Discard | ReceivingSide::Over = self.receiving {
+            return Ok(NextHead::End);
         }
         match self.input.take_head(limits)? {
             Step::Complete(head) => {
-                self.begin(&head);
-                Ok(Turn::Head(head))
+                self.begin_request(&head);
+                Ok(NextHead::Head(head))
             }
-            Step::NeedMore if !self.ended => Ok(Turn::NeedMore),
-            Step::NeedMore if self.is_between() => Ok(Turn::End),
+            Step::NeedMore if !self.ended => Ok(NextHead::NeedMore),
+            Step::NeedMore if self.is_between() => Ok(NextHead::End),
             Step::NeedMore => Err(Fault::Incomplete),
         }
     }
 
-    fn begin(&mut self, head: &Head) {
-        self.reader = match head.framing() {
-            Framing::None => Reader::Complete,
-            framing => Reader::Body(Box::new(BodyDecoder::new(framing))),
+    fn begin_request(&mut self, head: &Head) {
+        self.receiving = match head.framing() {
+            Framing::None => ReceivingSide::Complete,
+            framing => ReceivingSide::Body(Box::new(BodyDecoder::new(framing))),
         };
-        self.writer = Writer::Owed(Terms {
+        self.sending = SendingSide::Owed(Terms {
             version: head.version(),
             head_only: head.method() == "HEAD",
             keep: head.keep_alive(),
@@ -272,9 +277,9 @@ impl Http1 {
     /// A fault of the peer's; nothing more is read.
     pub fn data(&mut self, limits: &Limits) -> Result<Piece, Fault> {
         self.input.use_taken();
-        let decoder = match &mut self.reader {
-            Reader::Body(decoder) => decoder,
-            Reader::Over => return Err(Fault::Incomplete),
+        let decoder = match &mut self.receiving {
+            ReceivingSide::Body(decoder) => decoder,
+            ReceivingSide::Over => return Err(Fault::Incomplete),
             _ => return Ok(Piece::End),
         };
         let step = decoder.step(self.input.bytes(), limits).and_then(|(used, piece)| match piece {
@@ -289,12 +294,12 @@ impl Http1 {
             Ok((used, piece)) => {
                 self.input.drop_front(used);
                 if piece == Piece::End {
-                    self.reader = Reader::Complete;
+                    self.receiving = ReceivingSide::Complete;
                 }
                 Ok(piece)
             }
             Err(fault) => {
-                (self.reader, self.input) = (Reader::Over, Input::EMPTY);
+                (self.receiving, self.input) = (ReceivingSide::Over, Input::EMPTY);
                 Err(fault)
             }
         }
@@ -312,9 +317,9 @@ impl Http1 {
 
     /// Appends `100 Continue` if the client waits for it, none of its body came (RFC 9110, 10.1.1), and it is not
     /// known to be too large.
-    pub fn go_on(&mut self, limits: &Limits, out: &mut Vec<u8>) {
-        let welcome = matches!(&self.reader, Reader::Body(decoder) if decoder.may_drain(limits));
-        if let Writer::Owed(terms) = &mut self.writer {
+    pub fn push_continue(&mut self, limits: &Limits, out: &mut Vec<u8>) {
+        let welcome = matches!(&self.receiving, ReceivingSide::Body(decoder) if decoder.may_drain(limits));
+        if let SendingSide::Owed(terms) = &mut self.sending {
             if terms.expects_continue && !welcome {
                 return;
             }
@@ -330,19 +335,19 @@ impl Http1 {
     pub fn discard(&mut self) {
         self.make_last();
         self.input = Input::EMPTY;
-        self.reader = match self.reader {
-            Reader::Complete | Reader::Discard => Reader::Discard,
-            _ => Reader::Over,
+        self.receiving = match self.receiving {
+            ReceivingSide::Complete | ReceivingSide::Discard => ReceivingSide::Discard,
+            _ => ReceivingSide::Over,
         };
     }
 
     /// This answer is the last: the connection closes after it.
     pub fn make_last(&mut self) {
-        match &mut self.writer {
-            Writer::Owed(terms) => terms.keep = false,
-            Writer::Streaming(stream) => stream.keep = false,
-            Writer::Idle | Writer::Sent => self.writer = Writer::Over,
-            Writer::Over => {}
+        match &mut self.sending {
+            SendingSide::Owed(terms) => terms.keep = false,
+            SendingSide::Streaming(stream) => stream.keep = false,
+            SendingSide::Idle | SendingSide::Sent => self.sending = SendingSide::Over,
+            SendingSide::Over => {}
         }
     }
 }

@@ -180,7 +180,7 @@ fn converse(mut conn: Conn, handler: &impl AsyncFn(Exchange<'_>) -> Result<()>) 
                 Ok(None) | Err(_) => return,
             };
             // The error is boxed together with the future that answers it: else each idle connection would have room for both.
-            if let Some(refusal) = call.await.err().map(|error| Box::pin(conn.refuse(error))) {
+            if let Some(refusal) = call.await.err().map(|error| Box::pin(conn.fail_with(error))) {
                 refusal.await;
                 return;
             }

@@ -94,7 +94,7 @@ impl<'c> Engine<'c> {
         let read = ready!(read)?;
         if read == READ {
             // Such a read may have thousands of frames.
-            self.conn.turns.take(TURNS);
+            self.conn.turns.count(TURNS);
         }
         match read {
             0 => Poll::Ready(Err(Fault::Unclosed.into())),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Came, WebSocket};
 use crate::conn::Conn;
-use crate::conn::wait::{Peer, Sent};
+use crate::conn::wait::{Heard, Held};
 use crate::conn::write::Flush;
 use crate::error::{Error, Phase, Result};
 use crate::proto::frame::close_code;
@@ -27,7 +27,7 @@ impl Heart {
     }
 }
 
-impl Peer for WebSocket<'_> {
+impl Held for WebSocket<'_> {
     fn conn(&mut self) -> &mut Conn {
         self.engine.conn_mut()
     }
@@ -45,17 +45,17 @@ impl Peer for WebSocket<'_> {
         self.engine.pause();
     }
 
-    fn poll_peer(&mut self, cx: &mut Context<'_>) -> Poll<Result<Sent>> {
+    fn poll_client(&mut self, cx: &mut Context<'_>) -> Poll<Result<Heard>> {
         match ready!(self.poll_message(cx)) {
-            Ok(Sent::Message) => return Poll::Ready(Ok(Sent::Message)),
+            Ok(Heard::Message) => return Poll::Ready(Ok(Heard::Message)),
             // The close that answers the client's is written, if the client still reads.
-            Ok(Sent::End) => _ = ready!(self.engine.poll_flush(cx)),
+            Ok(Heard::End) => _ = ready!(self.engine.poll_flush(cx)),
             Err(error) => {
                 self.close_for(error);
                 ready!(self.poll_flush(cx))?;
             }
         }
-        Poll::Ready(Ok(Sent::End))
+        Poll::Ready(Ok(Heard::End))
     }
 
     fn act_by(&mut self) -> Moment {
@@ -101,7 +101,7 @@ impl WebSocket<'_> {
 
     /// Writes the bytes that were pushed, within [`Limits::write_time`](crate::Limits::write_time).
     pub(super) fn flush(&mut self) -> Flush<'_, Self> {
-        Flush { peer: self }
+        Flush { held: self }
     }
 
     pub(super) fn now(&self) -> Moment {
@@ -125,11 +125,11 @@ impl WebSocket<'_> {
     }
 
     /// Reads until a message is whole, the client has closed, or other connections are to go first.
-    fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Result<Sent>> {
+    fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Result<Heard>> {
         loop {
             match (&self.received, self.open) {
-                (Some(_), _) => return Poll::Ready(Ok(Sent::Message)),
-                (None, false) => return Poll::Ready(Ok(Sent::End)),
+                (Some(_), _) => return Poll::Ready(Ok(Heard::Message)),
+                (None, false) => return Poll::Ready(Ok(Heard::End)),
                 (None, true) => ready!(self.poll_read(cx))?,
             }
         }
@@ -148,7 +148,7 @@ impl WebSocket<'_> {
         match read? {
             Came::Message(message) => (self.received, self.message_by) = (Some(message), None),
             Came::Close => {}
-            Came::NeedMore => self.conn().turns.take(1),
+            Came::NeedMore => self.conn().turns.count(1),
         }
         Poll::Ready(Ok(()))
     }

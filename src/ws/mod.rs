@@ -24,7 +24,7 @@ use self::heart::Heart;
 pub use self::payload::Payload;
 #[cfg(feature = "tungstenite")]
 use self::tungstenite::Engine;
-use crate::conn::wait::{Held, Wait};
+use crate::conn::wait::{HeldWait, Wait};
 use crate::conn::write::Flush;
 use crate::error::{Error, Result};
 use crate::proto::frame::{Opcode, is_close_code, push_frame};
@@ -156,7 +156,7 @@ impl WebSocket<'_> {
         future: F,
         within: Duration,
     ) -> impl Future<Output = Result<Wait<F::Output>>> {
-        Held::new(self, future, within)
+        HeldWait::new(self, future, within)
     }
 
     /// Sends one message.
@@ -300,7 +300,7 @@ impl WebSocket<'_> {
             match self.engine.poll_read(cx) {
                 Poll::Ready(Ok(Came::Message(_) | Came::NeedMore)) if self.now() < by => {
                     let turns = &mut self.engine.conn_mut().turns;
-                    turns.take(1);
+                    turns.count(1);
                     ready!(turns.poll_give_way(cx));
                 }
                 Poll::Ready(_) => return Poll::Ready(()),
@@ -378,7 +378,7 @@ impl Future for SendFramed<'_, '_, '_> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
         let frames = core::mem::take(&mut self.frames);
         if !frames.is_empty() {
-            self.flush.peer.engine.push_framed(cx, frames)?;
+            self.flush.held.engine.push_framed(cx, frames)?;
         }
         Pin::new(&mut self.flush).poll(cx)
     }

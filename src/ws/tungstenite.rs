@@ -125,7 +125,7 @@ impl<'c> Engine<'c> {
         let flushed = ready!(self.poll_write(cx)).map_err(error);
         self.stream.get_mut().patience = None;
         self.flushes = false;
-        self.conn_mut().turns.take(1);
+        self.conn_mut().turns.count(1);
         Poll::Ready(flushed)
     }
 
@@ -208,7 +208,7 @@ impl Socket<'_> {
     /// Bounds a write that waits for the client: when its time is up, it fails.
     fn bound<T>(&mut self, cx: &mut Context<'_>, write: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         let Some(patience) = self.patience.as_mut().filter(|_| write.is_pending()) else { return write };
-        let by = patience.go_on(|| self.conn.seat.now());
+        let by = patience.resume(|| self.conn.seat.now());
         self.conn.seat.poll_deadline(cx, by).map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 }
