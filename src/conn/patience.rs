@@ -1,21 +1,21 @@
-//! [`Patience`]: how long a peer may still let something wait to be written.
+//! [`Patience`]: how long bytes may still wait for a slow reader.
 
 use std::time::Duration;
 
 use crate::server::clock::Moment;
 
-/// How long a peer may still let something wait to be written. Time in which nobody tries to write does not count, for
-/// the peer may have read all that there was.
+/// How long bytes may still wait for a slow reader. Time in which no future tries to write does not count: the client may
+/// have read everything that its socket had.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Patience {
-    /// Somebody writes: until then.
+    /// A future is writing: the deadline.
     Until(Moment),
-    /// Nobody writes: as long as this, once somebody does.
+    /// No future is writing: the time that is left once one does.
     Left(Duration),
 }
 
 impl Patience {
-    /// By when the peer must have read, now that somebody writes.
+    /// A future writes from now on; returns the deadline.
     pub(crate) fn resume(&mut self, now: impl FnOnce() -> Moment) -> Moment {
         let by = match *self {
             Patience::Until(by) => by,
@@ -25,14 +25,14 @@ impl Patience {
         by
     }
 
-    /// Nobody writes any more.
+    /// No future writes any more.
     pub(crate) fn pause(&mut self, now: impl FnOnce() -> Moment) {
         if let Patience::Until(by) = *self {
             *self = Patience::Left(by.since(now()));
         }
     }
 
-    /// By when the peer must have read; never, while nobody writes.
+    /// The deadline; never, while no future writes.
     pub(crate) fn by(self) -> Moment {
         match self {
             Patience::Until(by) => by,

@@ -1,4 +1,4 @@
-//! [`Wait`]: how a wait beside a held connection ended, and the one future that waits.
+//! [`Wait`]: how the wait of a held request has ended. [`HeldWait`]: the one future that waits so.
 
 use core::future::Future;
 use core::pin::Pin;
@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::server::Stage;
 use crate::server::clock::Moment;
 
-/// How a wait ended.
+/// How a wait has ended.
 ///
 /// # Examples
 ///
@@ -34,47 +34,47 @@ use crate::server::clock::Moment;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wait<T> {
-    /// What was waited for is there.
+    /// The future was ready, with this value.
     Ready(T),
     /// The time is up.
     Elapsed,
-    /// The peer sent a message; only a WebSocket says so, and its `recv` returns it at once.
+    /// The client has sent a message, which `recv` returns at once. Only the wait of a WebSocket ends so.
     Readable,
-    /// The peer has gone, or ended its input.
+    /// The client has gone, or has ended its input.
     Left,
-    /// The server shuts down: say the last word. Whoever waits on is told so again, and is cut off when the time of the
-    /// shutdown is up.
+    /// The server shuts down: now is the time for a last word. Each further wait ends so again, until the time of the
+    /// shutdown is up and the connection is cut off.
     Shutdown,
 }
 
-/// Who is at the other end of a held wait: the client of an exchange, or of a WebSocket.
+/// A connection whose request is held: an ordinary one, or a WebSocket.
 pub(crate) trait Held {
     fn conn(&mut self) -> &mut Conn;
 
-    /// Writes what is to be written.
+    /// Writes all bytes that wait to be written.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>>;
 
-    /// Nobody waits any more for the peer to read.
+    /// No future writes any more: see [`Patience`](super::patience::Patience).
     fn pause(&mut self) {
         self.conn().pause();
     }
 
-    /// What the peer sent, or that it has left.
+    /// Reads until the client has sent a message, or has left.
     fn poll_client(&mut self, cx: &mut Context<'_>) -> Poll<Result<Heard>>;
 
-    /// When [`act`](Held::act) is to be called, whatever the wait is for.
+    /// When [`act`](Held::act) is to be called.
     fn act_by(&mut self) -> Moment;
 
-    /// Does what is due by itself, such as a heartbeat.
+    /// Does what is due beside the wait, such as a heartbeat.
     fn act(&mut self) -> Result<()>;
 }
 
-/// What came from a held.
+/// What was heard from a client.
 pub(crate) enum Heard {
-    /// Only a WebSocket's peer sends any.
+    /// A message of a WebSocket.
     #[cfg(feature = "ws")]
     Message,
-    /// It has gone, or ended its input.
+    /// The client has gone, or has ended its input.
     End,
 }
 
@@ -105,8 +105,8 @@ impl Held for Conn {
 }
 
 pin_project! {
-    /// Waits for a future, and watches the peer and the server meanwhile. Written by hand, since it lies in the
-    /// memory of every held connection: as an `async fn` it took three times as much.
+    /// Waits for a future, and watches the client and the server meanwhile. A future written by hand, since each held
+    /// request has one in its memory: as an `async fn` it took three times as much.
     pub(crate) struct HeldWait<'p, H: Held, F> {
         held: &'p mut H,
         #[pin]
@@ -133,20 +133,20 @@ impl<H: Held, F: Future> Future for HeldWait<'_, H, F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        // Whoever never has to wait gives way to other connections here, also one that ignores how its waits end.
+        // A handler that never has to wait lets other connections go first here, also if it ignores how its waits end.
         ready!(this.held.conn().turns.poll_give_way(cx));
         let end = loop {
             if let Err(error) = this.held.conn().ensure_held() {
                 break Err(error);
             }
-            // While the peer does not read there is nothing to ask the future for.
+            // While bytes wait to be written, the future's value could not be used.
             let mut flushed = this.held.poll_flush(cx)?;
             let writes = flushed.is_pending();
             let future = Some(this.future.as_mut()).filter(|_| !writes);
             if let Poll::Ready(end) = poll_sources(&mut **this.held, future, cx) {
                 break end;
             }
-            // What was read may ask for an answer, as a ping does.
+            // The read may have pushed an answer, such as a pong.
             if flushed.is_ready() && !this.held.conn().out.is_empty() {
                 flushed = this.held.poll_flush(cx)?;
             }
@@ -168,8 +168,8 @@ impl<H: Held, F: Future> Future for HeldWait<'_, H, F> {
     }
 }
 
-/// The future, and the peer or a shutdown, each first in its turn: neither can hide the other by having always something
-/// to say. There is no future to ask while the peer does not read.
+/// Polls the two sources of a wait: the future on one side, the client and the shutdown on the other. Each side is first in
+/// its turn, so that neither can hide the other by always being ready. `future` is `None` while bytes wait to be written.
 fn poll_sources<H: Held, F: Future>(
     held: &mut H,
     future: Option<Pin<&mut F>>,
@@ -194,8 +194,8 @@ fn poll_sources<H: Held, F: Future>(
     }
 }
 
-/// The end of the wait by time or by a shutdown, or `None` if something else is due. While something waits to be written
-/// that goes out first.
+/// The end of the wait by time or by a shutdown, or `None` if something else is due. `writes` is whether bytes wait to be
+/// written: as long as they do, the wait does not end.
 fn poll_time<H: Held, T>(
     held: &mut H,
     cx: &mut Context<'_>,
@@ -224,7 +224,7 @@ impl Heard {
 }
 
 impl Conn {
-    /// Keeps a place among the held for this wait, unless the server has cut everything.
+    /// Takes a permit to hold the request, or keeps it, unless the server has cut all connections off.
     fn ensure_held(&mut self) -> Result<()> {
         match self.seat.server.stage() {
             Stage::Cut => {

@@ -1,4 +1,4 @@
-//! How a [`Conn`] writes: within its time, and in turn with the others.
+//! How a [`Conn`] writes: within [`Limits::write_time`](crate::Limits::write_time), and in turn with other connections.
 
 use core::future::Future;
 use core::pin::Pin;
@@ -11,12 +11,12 @@ use super::wait::Held;
 use crate::error::{Error, Phase, Result};
 
 impl Conn {
-    /// Writes what is to be written, within [`Limits::write_time`]. Cancel-safe.
+    /// Writes the write buffer, within [`Limits::write_time`](crate::Limits::write_time). Cancel-safe.
     pub(crate) fn flush(&mut self) -> Flush<'_, Conn> {
         Flush { held: self }
     }
 
-    /// Nobody waits any more for the peer to read.
+    /// No future writes any more: see [`Patience`](super::patience::Patience).
     #[inline]
     pub(crate) fn pause(&mut self) {
         if !self.out.is_empty() {
@@ -25,8 +25,8 @@ impl Conn {
         }
     }
 
-    /// Writes bytes straight from where they are if nothing is to go before them, and keeps what the peer does not take; a
-    /// flush is to follow.
+    /// Writes bytes from where they are, if the write buffer is empty; bytes that the peer does not take at once go into the
+    /// write buffer. A flush must follow.
     #[cfg(all(feature = "ws", not(feature = "tungstenite")))]
     pub(crate) fn write_now(&mut self, cx: &mut Context<'_>, mut bytes: &[u8]) -> Result<()> {
         self.turns.count(1);
@@ -40,14 +40,14 @@ impl Conn {
                 Poll::Pending => {}
             }
         }
-        // Also if nothing is left, where the stream itself is to be flushed.
+        // Also if no bytes are left, a stream other than TCP must be flushed: a write buffer that is not empty sees to it.
         if !bytes.is_empty() || !self.io.is_tcp() {
             self.out.bytes().extend_from_slice(bytes);
         }
         Ok(())
     }
 
-    /// Writes as much as the peer takes now.
+    /// Writes as many bytes as the peer takes now.
     pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.out.left() > 0 {
             match ready!(self.io.poll_write_parts(cx, self.out.rest(), self.out.is_last()))? {
@@ -56,7 +56,7 @@ impl Conn {
             }
         }
         ready!(self.io.poll_flush(cx))?;
-        // A half-close that takes its time, and the failure of one, is no matter of the answer's.
+        // The response is written, whether or not the half-close is pending or has failed.
         let last = self.out.is_last() && self.io.poll_close(cx, false).is_ready();
         self.out.clear();
         if last {
@@ -65,7 +65,7 @@ impl Conn {
         Poll::Ready(Ok(()))
     }
 
-    /// Writes what is to be written, within its time, and lets the others go first now and then.
+    /// Writes the write buffer, within its deadline, and lets other connections go first now and then.
     #[inline]
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
         match self.out.is_empty() {
@@ -75,7 +75,7 @@ impl Conn {
     }
 
     fn poll_flush_all(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        // Mostly the peer takes it at once, and no time has to be looked up.
+        // Mostly the peer takes all bytes at once, and the clock need not be read.
         let error = match self.poll_write(cx) {
             Poll::Ready(Ok(())) => {
                 self.turns.count(1);
@@ -95,8 +95,8 @@ impl Conn {
     }
 }
 
-/// Writes what is to be written. By hand, since it lies in the memory of whatever writes: as an `async fn` it took three
-/// times as much.
+/// Writes all bytes that wait to be written. A future written by hand, since each future that writes has one in its memory:
+/// as an `async fn` it took three times as much.
 pub(crate) struct Flush<'p, H: Held> {
     pub(crate) held: &'p mut H,
 }

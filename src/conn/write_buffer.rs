@@ -1,4 +1,4 @@
-//! [`WriteBuffer`]: what a connection is about to write, and by when some of it must have been taken.
+//! [`WriteBuffer`]: the bytes that a connection is to write, and the deadline for progress with them.
 
 use core::cell::Cell;
 use std::io::IoSlice;
@@ -8,54 +8,57 @@ use super::patience::Patience;
 use crate::proto::content::Content;
 use crate::server::clock::Moment;
 
-/// As much must a peer take within [`Limits::write_time`](crate::Limits::write_time), in bytes, or all that is left: to
-/// take one byte now and then is no progress.
+/// Bytes that a client must take within [`Limits::write_time`](crate::Limits::write_time), or all that are left if they are
+/// fewer. To take one byte now and then is no progress.
 pub(crate) const PROGRESS: usize = 16 * 1024;
 
-/// Content up to this many bytes is copied behind its head, so that both are one write. Larger content is written from
+/// Content of up to so many bytes is copied behind its head, so that both are one write. Larger content is written from
 /// where it is.
 const COPIED: usize = 1024;
 
 /// The most memory in bytes that a thread keeps for its next answer.
 const REUSED: usize = 16 * 1024;
 
-/// What a connection is about to write: a word, which owns nothing while there is nothing.
+/// The bytes that a connection is to write. It is one word, which owns nothing while there are none.
 #[derive(Debug, Default)]
 pub(crate) struct WriteBuffer(Option<Box<Outgoing>>);
 
 #[derive(Debug, Default)]
 struct Outgoing {
     bytes: Vec<u8>,
-    /// Follows the bytes, from where it is.
+    /// Content that is written behind the bytes, from where it is.
     content: Content,
-    /// How many of both are written.
+    /// How many bytes of both are written.
     written: usize,
-    /// What the peer must take next, from when it first let something wait.
+    /// The progress that the client must make; `None` until it lets bytes wait.
     progress: Option<Progress>,
-    /// Whether the end of the stream follows.
+    /// Whether the end of the stream follows the content.
     last: bool,
 }
 
-/// So many bytes must be taken in that time.
+/// The progress that a client must make.
 #[derive(Debug)]
 struct Progress {
+    /// How many more bytes the client must take.
     left: usize,
+    /// The time in which it must take them.
     patience: Patience,
 }
 
 thread_local! {
-    /// The memory that this thread's last answer was written from, for the next one: it saves two allocations for each
-    /// answer and each event. A connection that waits for its peer to read gives it back.
+    /// The memory of this thread's last write buffer, for its next one: it saves two allocations for each response and each
+    /// event. A connection that waits for a slow reader gives spare memory back here.
     static SPARE: Cell<Option<Box<Outgoing>>> = const { Cell::new(None) };
 }
 
 impl WriteBuffer {
-    /// Whether nothing was put here since it was cleared. What is written in full stays until the stream has flushed it.
+    /// Whether nothing was added since the buffer was cleared. Bytes that are written stay until the stream has flushed them.
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_none()
     }
 
-    /// Where to append. What is written leaves, or it would stay for as long as a slow peer lets something wait.
+    /// The bytes, to append to. Bytes that are written are dropped here: else they would stay as long as a slow reader lets
+    /// other bytes wait.
     pub(crate) fn bytes(&mut self) -> &mut Vec<u8> {
         let outgoing = self.outgoing();
         outgoing.keep_content();
@@ -63,7 +66,7 @@ impl WriteBuffer {
         &mut outgoing.bytes
     }
 
-    /// Appends an answer's content.
+    /// Appends the body of a response.
     pub(crate) fn push(&mut self, content: Content) {
         match content.bytes() {
             bytes if bytes.len() <= COPIED => self.bytes().extend_from_slice(bytes),
@@ -83,13 +86,13 @@ impl WriteBuffer {
         self.0.as_ref().map_or(0, |outgoing| outgoing.left())
     }
 
-    /// What is not written yet, in two parts of which either may be empty.
+    /// The bytes that are not written yet, in two parts, of which either may be empty.
     pub(crate) fn rest(&self) -> [IoSlice<'_>; 2] {
         let parts = self.0.as_ref().map_or([&[][..], &[]], |outgoing| outgoing.rest());
         parts.map(IoSlice::new)
     }
 
-    /// So many of the rest were written.
+    /// Counts so many more bytes as written.
     pub(crate) fn advance(&mut self, written: usize) {
         let outgoing = self.outgoing();
         outgoing.written += written;
@@ -99,8 +102,8 @@ impl WriteBuffer {
         });
     }
 
-    /// The peer lets the rest wait; returns by when it must have taken some of it, `within` from the first time.
-    /// Memory that the rest does not need goes back to the thread.
+    /// The client lets the rest wait. Returns the deadline for its progress, which is `within` from the first time that it
+    /// let these bytes wait. Memory that the rest does not need goes back to the thread.
     pub(crate) fn wait(&mut self, within: Duration, now: impl FnOnce() -> Moment) -> Moment {
         let outgoing = self.outgoing();
         outgoing.shrink();
@@ -109,20 +112,20 @@ impl WriteBuffer {
         outgoing.progress.get_or_insert(Progress { left, patience }).patience.resume(now)
     }
 
-    /// Whoever has waited for the peer to read does so no more.
+    /// No future writes any more: see [`Patience`].
     pub(crate) fn pause(&mut self, now: impl FnOnce() -> Moment) {
         if let Some(progress) = self.0.as_mut().and_then(|outgoing| outgoing.progress.as_mut()) {
             progress.patience.pause(now);
         }
     }
 
-    /// By when the peer must have read some of what waits.
+    /// The deadline for the client's progress; never, if it need make none.
     pub(crate) fn by(&self) -> Moment {
         let progress = self.0.as_ref().and_then(|outgoing| outgoing.progress.as_ref());
         progress.map_or(Moment::NEVER, |progress| progress.patience.by())
     }
 
-    /// The end of the stream follows what is there.
+    /// The end of the stream follows the bytes and the content.
     pub(crate) fn make_last(&mut self) {
         self.outgoing().last = true;
     }
@@ -131,7 +134,7 @@ impl WriteBuffer {
         self.0.as_ref().is_some_and(|outgoing| outgoing.last)
     }
 
-    /// All is written, or nobody wants it.
+    /// Empties the buffer: all bytes are written, or none of them is to be written any more.
     pub(crate) fn clear(&mut self) {
         let Some(mut outgoing) = self.0.take() else { return };
         if outgoing.bytes.capacity() <= REUSED {
@@ -154,8 +157,8 @@ impl Outgoing {
         [&bytes[self.written.min(bytes.len())..], &content[behind..]]
     }
 
-    /// Takes over what is left of the content: something else is to follow it. (An answer whose future was dropped may be
-    /// half written when that happens.)
+    /// Copies the rest of the content behind the bytes, since other bytes are to follow it. (The content may be half written
+    /// if the future that wrote it was dropped.)
     fn keep_content(&mut self) {
         if !self.content.bytes().is_empty() {
             let [bytes, content] = self.rest();
@@ -164,7 +167,7 @@ impl Outgoing {
         }
     }
 
-    /// Keeps no more memory than the bytes take that are left, for the peer may let them wait for long.
+    /// Keeps no more memory than the remaining bytes take, for the client may let them wait for long.
     fn shrink(&mut self) {
         let left = self.bytes.len().saturating_sub(self.written);
         if self.bytes.capacity() <= 2 * left {
