@@ -1,19 +1,19 @@
 //! [`Http1`]: the server's half of one HTTP/1.1 connection as a state machine. Read this file first.
 //!
-//! Bytes that came go in by [`Http1::receive`], requests come out of [`Http1::head`] and [`Http1::data`], and
-//! the bytes of an answer are appended to a buffer of the caller's. [`Http1::state`] says at any time what the machine
-//! is at, as one value with both sides in it; to ask changes nothing. The two sides move on their own (a body is read
-//! while the answer streams, pipelined bytes wait behind it), and meet at the end of an exchange:
+//! Received bytes go in by [`Http1::receive`], requests come out of [`Http1::head`] and [`Http1::data`], and the bytes
+//! of a response are appended to a buffer of the caller's. [`Http1::state`] is one value with the states of both sides;
+//! to ask for it changes nothing. The two sides move on their own (a body is read while the response streams, pipelined
+//! bytes wait behind it), and meet at the end of an exchange:
 //!
 //! | receiving  | means                                          | leaves by                                            |
 //! | ---------- | ---------------------------------------------- | ---------------------------------------------------- |
 //! | `First`    | no byte of the connection's first request came | a byte → `Head`; the end → `Over`                    |
 //! | `Idle`     | no byte of the next request came               | a byte → `Head`; the end → `Over`                    |
 //! | `Head`     | part of a head came                            | a head → `Body` or `Complete`; a fault, the end → `Over` |
-//! | `Body`     | data is to come, or to be thrown away          | its end → `Complete`; a fault, `discard` → `Over`    |
+//! | `Body`     | data is to come, or to be discarded            | its end → `Complete`; a fault, `discard` → `Over`    |
 //! | `Complete` | the whole request was read                     | the answer was sent, `head` is called → `Idle` or `Head`; `discard` → `Discard` |
-//! | `Discard`  | pipelined bytes are thrown away                | `close` → `Over`                                     |
-//! | `Over`     | all that comes is thrown away                  |                                                      |
+//! | `Discard`  | pipelined bytes are discarded                  | `close` → `Over`                                     |
+//! | `Over`     | all further bytes are discarded                |                                                      |
 //!
 //! | sending     | means                                 | leaves by                                            |
 //! | ----------- | ------------------------------------- | ---------------------------------------------------- |
@@ -38,27 +38,27 @@ use crate::limits::Limits;
 /// The server's half of one HTTP/1.1 connection, without I/O.
 #[derive(Debug)]
 pub struct Http1 {
-    /// What was received and not yet used. At most [`Limits::head`] or one read, whichever is more. What was handed
-    /// out of it as data is dropped when more is received.
+    /// The bytes that were received and not yet used: at most [`Limits::head`] or one read, whichever is more. Bytes that
+    /// are handed out as data are dropped when more are received.
     input: Input,
-    /// Whether the peer ended its input.
+    /// Whether the client has ended its input.
     ended: bool,
     receiving: ReceivingSide,
     sending: SendingSide,
 }
 
-/// What a connection is at, on both of its sides.
+/// The states of both sides of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct State {
-    /// What is to come from the peer.
+    /// The state of the receiving side.
     pub receiving: Receiving,
-    /// What is to go to the peer.
+    /// The state of the sending side.
     pub sending: Sending,
-    /// Whether the peer ended its input: what was received is still answered.
+    /// Whether the client has ended its input: requests that were received are still answered.
     pub ended: bool,
 }
 
-/// What is to come from the peer. The table above has what each means.
+/// The state of the receiving side. The first table of the module says what each state means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the table of the module has them")]
 pub enum Receiving {
@@ -71,7 +71,7 @@ pub enum Receiving {
     Over,
 }
 
-/// What is to go to the peer. The table above has what each means.
+/// The state of the sending side. The second table of the module says what each state means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the table of the module has them")]
 pub enum Sending {
@@ -82,21 +82,21 @@ pub enum Sending {
     Over,
 }
 
-/// The receiving side, with what it carries along.
+/// The receiving side: its state, and the data that belongs to that.
 #[derive(Debug)]
 enum ReceivingSide {
     /// `First`, or `Head` once a byte is there.
     First,
     /// `Idle`, or `Head` once a byte is there.
     Next,
-    // Boxed, since most connections are not in a body.
+    // Boxed, since most connections read no body.
     Body(Box<BodyDecoder>),
     Complete,
     Discard,
     Over,
 }
 
-/// The sending side, with what it carries along.
+/// The sending side: its state, and the data that belongs to that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum SendingSide {
     Idle,
@@ -106,40 +106,40 @@ enum SendingSide {
     Over,
 }
 
-/// What a request says about its answer.
+/// What a request says about its response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Terms {
     version: Version,
-    /// HEAD: the answer's head only.
+    /// Whether only the head of the response is sent, since the method is HEAD.
     head_only: bool,
-    /// Whether the connection may go on afterwards.
+    /// Whether the connection may persist after the response.
     keep: bool,
     /// Whether the client still waits for a 100.
     expects_continue: bool,
 }
 
-/// A streamed answer of which the head was sent.
+/// A streamed response whose head was appended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct StreamedBody {
     pieces: Pieces,
     keep: bool,
 }
 
-/// How the pieces of a streamed answer are written. (Less than a `Coding`, which would make every connection larger.)
+/// How the pieces of a streamed body are written. (A `Coding` would make every connection larger.)
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Pieces {
-    /// As chunks.
+    /// Each piece is a chunk.
     Chunked,
-    /// As they are, until the close.
+    /// The pieces are written as they are, until the close.
     Plain,
-    /// Not at all: an answer to HEAD, or one that has no content.
+    /// The pieces are not written: the response is to a HEAD, or its status has no body.
     Dropped,
 }
 
-/// What a step towards the next request found.
+/// What a step towards the head of the next request found.
 #[derive(Debug)]
 pub enum NextHead {
-    /// A request; its answer is owed now.
+    /// The head of a request, which is to be answered now.
     Head(Head),
     /// More bytes are needed.
     NeedMore,
@@ -148,7 +148,7 @@ pub enum NextHead {
 }
 
 impl Http1 {
-    /// A connection on which nothing has happened.
+    /// The state machine of a connection on which no byte was received.
     pub fn new() -> Http1 {
         Http1 {
             input: Input::EMPTY,
@@ -158,8 +158,8 @@ impl Http1 {
         }
     }
 
-    /// What the connection is at.
-    // Mostly one side of it is looked at, and the rest need not be made.
+    /// The states of both sides.
+    // Inlined, since mostly one side is looked at, and the other need not be computed.
     #[inline]
     pub fn state(&self) -> State {
         let receiving = match self.receiving {
@@ -181,25 +181,24 @@ impl Http1 {
         State { receiving, sending, ended: self.ended }
     }
 
-    /// Whether no byte of the next request has come. An empty line in front of it is none (RFC 9112, 2.2): some
-    /// clients send one behind a body.
+    /// Whether no byte of the next request was received. An empty line before a request is not part of it (RFC 9112, 2.2):
+    /// some clients send one behind a body.
     #[inline]
     fn is_between(&self) -> bool {
         matches!(self.input.bytes(), b"" | b"\r" | b"\r\n")
     }
 
-    /// How many bytes [`receive`](Http1::receive) takes now; 0 if something must be used first.
+    /// How many bytes [`receive`](Http1::receive) takes now; 0 if received bytes must be used first.
     pub fn room(&self, limits: &Limits) -> usize {
         let most = match self.receiving {
             ReceivingSide::Body(_) | ReceivingSide::Discard | ReceivingSide::Over => READ,
-            // Where nothing fits it takes a byte to tell.
+            // If `head` is zero, one byte must be received to tell the client.
             ReceivingSide::First | ReceivingSide::Next | ReceivingSide::Complete => limits.head.max(1),
         };
         if self.ended { 0 } else { most.saturating_sub(self.input.len()) }
     }
 
-    /// Takes bytes that came from the peer, at most [`room`](Http1::room), and throws them away where
-    /// [`state`](Http1::state) says so.
+    /// Takes bytes of the client, at most [`room`](Http1::room), and discards them in the states `Discard` and `Over`.
     pub fn receive(&mut self, bytes: &[u8]) {
         match self.receiving {
             ReceivingSide::Discard | ReceivingSide::Over => self.input = Input::EMPTY,
@@ -207,21 +206,21 @@ impl Http1 {
         }
     }
 
-    /// The peer ended its input. What was received is still answered.
+    /// The client has ended its input. Requests that were received are still answered.
     pub fn end_input(&mut self) {
         self.ended = true;
     }
 
-    /// How many bytes are received and not yet used.
+    /// How many bytes were received and not yet used.
     pub fn buffered(&self) -> usize {
         self.input.len()
     }
 
-    /// The next request, once the last answer is sent. What is left of the last body is thrown away first.
+    /// The head of the next request, once the last response is whole. The rest of the last request's body is discarded first.
     ///
     /// # Errors
     ///
-    /// A fault of the peer's; [`refuse`](Http1::refuse) tells it, and nothing more is read.
+    /// A fault of the client; [`refuse`](Http1::refuse) tells the client of it, and nothing more is read.
     pub fn head(&mut self, limits: &Limits) -> Result<NextHead, Fault> {
         match self.sending {
             SendingSide::Idle | SendingSide::Sent => {}
@@ -270,11 +269,11 @@ impl Http1 {
         });
     }
 
-    /// The next piece of the request's body; [`bytes`](Http1::bytes) has the data until the next call.
+    /// The next piece of the request's body; [`bytes`](Http1::bytes) has its data until the next call.
     ///
     /// # Errors
     ///
-    /// A fault of the peer's; nothing more is read.
+    /// A fault of the client; nothing more is read.
     pub fn data(&mut self, limits: &Limits) -> Result<Piece, Fault> {
         self.input.use_taken();
         let decoder = match &mut self.receiving {
@@ -305,18 +304,18 @@ impl Http1 {
         }
     }
 
-    /// Drops what was handed out as data, so that it takes no memory any more.
+    /// Drops the bytes that are handed out as data, so that they take no memory any more.
     pub fn drop_data(&mut self) {
         self.input.drop_taken();
     }
 
-    /// The data of a piece.
+    /// The data of a piece, which stands at this place.
     pub fn bytes(&self, range: Range<usize>) -> &[u8] {
         self.input.bytes().get(range).unwrap_or_default()
     }
 
-    /// Appends `100 Continue` if the client waits for it, none of its body came (RFC 9110, 10.1.1), and it is not
-    /// known to be too large.
+    /// Appends `100 Continue` if the client waits for it, no byte of the body was received (RFC 9110, 10.1.1), and the body
+    /// is not known to be too large.
     pub fn push_continue(&mut self, limits: &Limits, out: &mut Vec<u8>) {
         let welcome = matches!(&self.receiving, ReceivingSide::Body(decoder) if decoder.may_drain(limits));
         if let SendingSide::Owed(terms) = &mut self.sending {
@@ -330,8 +329,8 @@ impl Http1 {
         }
     }
 
-    /// Throws away what was received and not yet used, and all that comes from now on. The answer is the last, for
-    /// nobody knows what was thrown away.
+    /// Discards the bytes that were received and not yet used, and all further bytes. The response is the last, since the
+    /// discarded bytes may be requests.
     pub fn discard(&mut self) {
         self.make_last();
         self.input = Input::EMPTY;
@@ -341,7 +340,7 @@ impl Http1 {
         };
     }
 
-    /// This answer is the last: the connection closes after it.
+    /// Makes this response the last: the connection closes after it.
     pub fn make_last(&mut self) {
         match &mut self.sending {
             SendingSide::Owed(terms) => terms.keep = false,

@@ -1,4 +1,4 @@
-//! The sending half of [`Http1`]: whole answers, streamed ones, refusals, and the upgrade.
+//! The sending side of [`Http1`]: whole responses, streamed ones, refusals, and the upgrade.
 
 use super::super::content::Content;
 use super::super::input::Input;
@@ -11,10 +11,10 @@ use crate::error::Error;
 use crate::limits::Limits;
 
 impl Http1 {
-    /// Whether the connection can go on after an answer that is given now.
+    /// Whether the connection can persist after a response that begins now.
     fn may_keep(&self, terms: Terms, limits: &Limits) -> bool {
         let readable = match &self.receiving {
-            // A client that still waits for a 100 may send its body after all, or not: nobody can tell.
+            // A client that still waits for a 100 may send its body or leave it out, so the next byte could be either's.
             ReceivingSide::Body(decoder) => !terms.expects_continue && decoder.may_drain(limits),
             ReceivingSide::Complete => true,
             ReceivingSide::First | ReceivingSide::Next | ReceivingSide::Discard | ReceivingSide::Over => {
@@ -24,12 +24,12 @@ impl Http1 {
         terms.keep && readable && !(self.ended && self.input.len() == 0)
     }
 
-    /// Appends the head of a whole answer; what is returned is to be written behind it. (It is written from where it
-    /// is, and may be large.)
+    /// Appends the head of a whole response; returns its body, which is to be written behind the head, from where it is.
     ///
     /// # Errors
     ///
-    /// [`Error::Misuse`], with nothing appended and the answer still owed.
+    /// [`Error::Misuse`] if no request is to be answered, or if the response is not legal. Then nothing was appended, and the
+    /// request is still to be answered.
     pub fn respond(
         &mut self,
         answer: Response,
@@ -43,19 +43,20 @@ impl Http1 {
             true => Coding::Length(answer.content().len()),
             false => Coding::None,
         };
-        // At once for the head, and for the content if that is little.
+        // Make room once for the head, and for the body if that is small.
         out.reserve(answer.head_size() + answer.content().len().min(1024));
         answer.write_head(coding, Persistence::of(keep, terms.version), date, out)?;
         self.sending = if keep { SendingSide::Sent } else { SendingSide::Over };
         Ok(if terms.head_only { Content::EMPTY } else { answer.into_content() })
     }
 
-    /// Appends the head of a streamed answer, chunked for HTTP/1.1, closed at its end for HTTP/1.0. Nothing follows it by
-    /// itself.
+    /// Appends the head of a streamed response, whose body is chunked for HTTP/1.1, and lasts until the close for HTTP/1.0.
+    /// The content that is returned is empty.
     ///
     /// # Errors
     ///
-    /// [`Error::Misuse`], with nothing appended and the answer still owed.
+    /// [`Error::Misuse`] if no request is to be answered, or if the response is not legal or has a body of its own. Then
+    /// nothing was appended, and the request is still to be answered.
     pub fn start(
         &mut self,
         answer: Response,
@@ -83,11 +84,11 @@ impl Http1 {
         Ok(Content::EMPTY)
     }
 
-    /// Appends a piece of a streamed answer; nothing for HEAD.
+    /// Appends a piece of a streamed body; nothing if the response has no body.
     ///
     /// # Errors
     ///
-    /// [`Error::Misuse`] if no streamed answer was begun.
+    /// [`Error::Misuse`] if no streamed response has begun.
     pub fn write(&mut self, data: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
         let SendingSide::Streaming(stream) = self.sending else {
             return Err(Error::Misuse("no stream was begun"));
@@ -100,7 +101,7 @@ impl Http1 {
         Ok(())
     }
 
-    /// Appends the end of a streamed answer.
+    /// Appends the end of a streamed body.
     pub fn finish(&mut self, out: &mut Vec<u8>) {
         if let SendingSide::Streaming(stream) = self.sending {
             if stream.pieces == Pieces::Chunked {
@@ -110,7 +111,7 @@ impl Http1 {
         }
     }
 
-    /// Appends a last answer if one can still be given, and ends the connection. True if it was appended.
+    /// Appends a last response, unless another has begun, and ends the connection. Returns whether it was appended.
     pub fn refuse(&mut self, answer: &Response, date: Option<&str>, out: &mut Vec<u8>) -> bool {
         let terms = match self.sending {
             SendingSide::Idle => Some((Version::Http11, false)),
@@ -127,13 +128,14 @@ impl Http1 {
         written
     }
 
-    /// Ends the connection as it is.
+    /// Ends the connection: nothing more is received or sent.
     pub fn close(&mut self) {
         (self.receiving, self.sending) = (ReceivingSide::Over, SendingSide::Over);
         self.input = Input::EMPTY;
     }
 
-    /// Appends the 101 that hands the connection to WebSocket; returns what came behind the head.
+    /// Appends the 101 that accepts a WebSocket upgrade, and ends HTTP on this connection; returns the bytes that were
+    /// received behind the head.
     #[cfg(feature = "ws")]
     pub fn upgrade(
         &mut self,
