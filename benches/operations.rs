@@ -16,10 +16,10 @@ use std::task::{Context, Poll, Wake, Waker};
 use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
 use tidings::proto::Step;
-use tidings::proto::body::{Decoder, Framing, Piece};
+use tidings::proto::body::{BodyDecoder, Framing, Piece};
 #[cfg(feature = "ws")]
 use tidings::proto::frame::{self, Found, Opcode, push_frame};
-use tidings::proto::http1::{Http1, Turn};
+use tidings::proto::http1::{Http1, NextHead};
 use tidings::{Event, Head, Hub, Id, Limits, Message, Response, Subscription};
 
 /// Something to measure.
@@ -113,7 +113,7 @@ fn exchange() -> Box<dyn FnMut()> {
     let date = Some("Sat, 01 Jan 2000 00:00:00 GMT");
     Box::new(move || {
         http1.receive(black_box(SMALL));
-        assert!(matches!(http1.head(&limits), Ok(Turn::Head(_))));
+        assert!(matches!(http1.head(&limits), Ok(NextHead::Head(_))));
         out.clear();
         let answer = Response::text("2026-01-01T00:00:00+00:00");
         let content = http1.respond(answer, date, &limits, &mut out).expect("an answer is owed");
@@ -126,7 +126,7 @@ fn decode() -> Box<dyn FnMut()> {
     let chunk = [format!("{CHUNK:x}\r\n").into_bytes(), vec![b'x'; CHUNK], b"\r\n".to_vec()].concat();
     let (limits, body) = (Limits::DEFAULT, [chunk.repeat(BODY / CHUNK), b"0\r\n\r\n".to_vec()].concat());
     Box::new(move || {
-        let (mut decoder, mut rest, mut data) = (Decoder::new(Framing::Chunked), black_box(&body[..]), 0);
+        let (mut decoder, mut rest, mut data) = (BodyDecoder::new(Framing::Chunked), black_box(&body[..]), 0);
         while !decoder.is_done() {
             let (used, piece) = decoder.step(rest, &limits).expect("a good body");
             if let Piece::Data(place) = piece {
@@ -159,7 +159,7 @@ fn ws_frame(size: usize) -> Box<dyn FnMut()> {
 /// A client's message of text comes, in one frame.
 #[cfg(feature = "ws")]
 fn ws_message(size: usize) -> Box<dyn FnMut()> {
-    let (limits, mut decoder) = (Limits::DEFAULT, frame::Decoder::new());
+    let (limits, mut decoder) = (Limits::DEFAULT, frame::FrameDecoder::new());
     let (key, mut came) = (*b"mask", Vec::new());
     push_frame(Opcode::Text, "x".repeat(size).as_bytes(), &mut came);
     // As a client's it has the mask bit, and the key in front of the masked payload.

@@ -1,9 +1,9 @@
-//! What can go wrong, whose doing it is, and the status that says so on the wire.
+//! [`Error`]: what can go wrong, and the status that tells the client. [`Fault`]: how a client can break the protocol.
 
 use core::fmt;
 use std::io;
 
-/// A result of this crate.
+/// The result of a function of this crate that can fail with an [`Error`].
 ///
 /// # Examples
 ///
@@ -16,7 +16,7 @@ use std::io;
 /// ```
 pub type Result<T> = core::result::Result<T, Error>;
 
-/// Why something was not done.
+/// Why a function of this crate failed. [`status`](Error::status) is the HTTP status that tells the client.
 ///
 /// # Examples
 ///
@@ -29,11 +29,11 @@ pub type Result<T> = core::result::Result<T, Error>;
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// The peer broke the protocol.
+    /// The client broke the protocol, or asked for something that is not there.
     Fault(Fault),
-    /// We were asked to write something that is not legal; the text says what.
+    /// The embedder asked for something that is not legal; the text says what.
     Misuse(&'static str),
-    /// A deadline passed; see the times in [`Limits`](crate::Limits).
+    /// The client did not meet a deadline; see the times in [`Limits`](crate::Limits).
     Timeout(Phase),
     /// The message is above [`Limits::published`](crate::Limits::published), or a name above
     /// [`Limits::name`](crate::Limits::name).
@@ -46,13 +46,13 @@ pub enum Error {
     Ended,
     /// The hub is closed for good.
     Closed,
-    /// Reading or writing failed.
+    /// Reading from the client or writing to it failed.
     Io(io::Error),
     /// An error of the embedder's own; see [`Error::other`].
     Other(Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// What a connection was doing when its time ran out.
+/// What a connection was doing when a deadline passed.
 ///
 /// # Examples
 ///
@@ -67,20 +67,20 @@ pub enum Error {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Phase {
-    /// Reading a request head.
+    /// It read a request head ([`Limits::head_time`](crate::Limits::head_time)).
     Head,
-    /// Reading a request body.
+    /// It read a request body ([`Limits::body_time`](crate::Limits::body_time)).
     Body,
-    /// Writing to a peer that does not read.
+    /// It wrote to a slow reader ([`Limits::write_time`](crate::Limits::write_time)).
     Write,
-    /// Reading a WebSocket message.
+    /// It read a WebSocket message ([`Limits::body_time`](crate::Limits::body_time)).
     Message,
-    /// Waiting for the answer to a WebSocket ping.
+    /// It waited for the pong to a WebSocket ping ([`Limits::pong`](crate::Limits::pong)).
     Pong,
 }
 
 impl Error {
-    /// Wraps an error of the embedder's own; on the wire it is a 500 without details.
+    /// Wraps an error of the embedder's own. The client sees a 500 without details.
     ///
     /// # Examples
     ///
@@ -92,7 +92,7 @@ impl Error {
         Error::Other(error.into())
     }
 
-    /// The HTTP status that says this on the wire, where anything can still be said.
+    /// The HTTP status that tells the client of this error, if no response has begun.
     ///
     /// # Examples
     ///
@@ -158,8 +158,8 @@ impl From<io::Error> for Error {
     }
 }
 
-/// Every way in which a peer can be wrong, each with a status and a sentence. Where one byte makes it wrong, the fault has
-/// that byte and its place, counted from 1, and says so when it is displayed.
+/// How a client broke the protocol, with a status and a sentence for each way. A fault that one byte makes certain has that
+/// byte and its place, counted from 1, and shows both when it is displayed.
 ///
 /// # Examples
 ///
@@ -174,92 +174,92 @@ impl From<io::Error> for Error {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fault {
-    /// Not `METHOD SP TARGET SP HTTP/1.x CRLF` (RFC 9112, 3).
+    /// The request line is not `METHOD SP TARGET SP HTTP/1.x CRLF` (RFC 9112, 3).
     RequestLine {
-        /// The place in the line.
+        /// The place of the byte in the request line, from 1.
         at: u32,
-        /// What stands there.
+        /// The byte that is not legal there.
         byte: u8,
     },
-    /// A major version other than 1 (RFC 9110, 15.6.6).
+    /// The major version is not 1 (RFC 9110, 15.6.6).
     Version,
-    /// A request target outside the grammar (RFC 9112, 3.2), or a blank before it is whole.
+    /// The request-target is outside the grammar (RFC 9112, 3.2), or a blank ends it before it is whole.
     Target {
-        /// The place in the target.
+        /// The place of the byte in the request-target, from 1.
         at: u32,
-        /// What stands there.
+        /// The byte that is not legal there.
         byte: u8,
     },
-    /// A request line that does not fit into [`Limits::head`](crate::Limits::head).
+    /// The request line does not fit into [`Limits::head`](crate::Limits::head).
     TargetTooLong,
-    /// CONNECT: this is no proxy (RFC 9110, 9.3.6).
+    /// The method is CONNECT, which a proxy alone serves (RFC 9110, 9.3.6).
     Connect,
-    /// A field line outside the grammar, obs-fold and blanks before the colon included (RFC 9112, 5).
+    /// A field line is outside the grammar (RFC 9112, 5); an obs-fold or a blank before the colon is as well.
     Field {
-        /// Which field line.
+        /// The number of the field line, from 1.
         line: u32,
-        /// The place in it.
+        /// The place of the byte in that line, from 1.
         at: u32,
-        /// What stands there.
+        /// The byte that is not legal there.
         byte: u8,
     },
-    /// A CR or LF that is not half of a CRLF (RFC 9112, 2.2).
+    /// A CR or LF is not half of a CRLF (RFC 9112, 2.2).
     LineEnd,
-    /// More bytes than [`Limits::head`](crate::Limits::head).
+    /// The head has more bytes than [`Limits::head`](crate::Limits::head).
     HeadTooLarge,
-    /// More fields than [`Limits::headers`](crate::Limits::headers).
+    /// The head has more fields than [`Limits::headers`](crate::Limits::headers).
     TooManyFields,
-    /// `Host` missing, repeated or outside the grammar (RFC 9112, 3.2).
+    /// `Host` is missing, repeated or outside the grammar (RFC 9112, 3.2).
     Host,
     /// `Content-Length` is not one number (RFC 9112, 6.3).
     ContentLength,
-    /// `Transfer-Encoding` in HTTP/1.0, or `chunked` not last or not alone (RFC 9112, 6.1).
+    /// `Transfer-Encoding` stands in HTTP/1.0, or its last coding is not the only `chunked` (RFC 9112, 6.1).
     TransferEncoding,
-    /// A transfer coding that we do not know (RFC 9112, 6.1).
+    /// `Transfer-Encoding` has a coding that this server does not know (RFC 9112, 6.1).
     UnknownCoding,
-    /// Both `Transfer-Encoding` and `Content-Length` (RFC 9112, 6.1).
+    /// The head has both `Transfer-Encoding` and `Content-Length` (RFC 9112, 6.1).
     TwoFramings,
-    /// A chunk, extension or trailer outside the grammar (RFC 9112, 7.1): this byte cannot stand where it does.
+    /// A chunk, a chunk extension or a trailer is outside the grammar (RFC 9112, 7.1), at this byte.
     Chunk(u8),
-    /// More bytes beside the data than [`Limits::chunk_overhead`](crate::Limits::chunk_overhead).
+    /// A chunked body has more bytes beside its data than [`Limits::chunk_overhead`](crate::Limits::chunk_overhead).
     ChunkOverhead,
-    /// More bytes than [`Limits::body`](crate::Limits::body).
+    /// The body has more bytes than [`Limits::body`](crate::Limits::body).
     BodyTooLarge,
     /// A body or a WebSocket message that should be text is not UTF-8.
     NotUtf8,
-    /// An `Expect` other than `100-continue` (RFC 9110, 10.1.1).
+    /// `Expect` is something other than `100-continue` (RFC 9110, 10.1.1).
     Expectation,
-    /// The input ended in the middle of a request.
+    /// The client ended its input in the middle of a request.
     Incomplete,
-    /// The resource speaks WebSocket only, and this is no upgrade to it.
+    /// The resource speaks WebSocket only, and the request is no WebSocket handshake.
     UpgradeRequired,
-    /// A WebSocket version other than 13 (RFC 6455, 4.4).
+    /// The WebSocket version is not 13 (RFC 6455, 4.4).
     WebSocketVersion,
-    /// A WebSocket handshake that is none (RFC 6455, 4.2.1); what is wrong about it.
+    /// The WebSocket handshake is not legal (RFC 6455, 4.2.1), for this reason.
     Handshake(HandshakeFault),
-    /// A WebSocket frame outside the grammar: reserved bits, an unknown opcode, a length not in its shortest form
-    /// (RFC 6455, 5.2).
+    /// A WebSocket frame is outside the grammar (RFC 6455, 5.2): it has reserved bits, an unknown opcode, or a length that is
+    /// not in its shortest form.
     Frame,
-    /// A WebSocket frame of a client without a mask (RFC 6455, 5.1).
+    /// A WebSocket frame from a client has no mask (RFC 6455, 5.1).
     Unmasked,
-    /// A WebSocket message that begins inside another, or goes on without a beginning (RFC 6455, 5.4).
+    /// A WebSocket message begins inside another, or continues without a beginning (RFC 6455, 5.4).
     Fragments,
-    /// A control frame in fragments, or with more than 125 bytes (RFC 6455, 5.5).
+    /// A control frame is fragmented, or has more than 125 bytes (RFC 6455, 5.5).
     ControlFrame,
-    /// A close frame with half a code, or with one that must not be sent (RFC 6455, 7.4).
+    /// A close frame has half a code, or a code that must not be sent (RFC 6455, 7.4).
     CloseFrame,
-    /// The end of a WebSocket's input without a close frame (RFC 6455, 7.1.5).
+    /// The input of a WebSocket ended without a close frame (RFC 6455, 7.1.5).
     Unclosed,
-    /// A WebSocket message above [`Limits::message`](crate::Limits::message).
+    /// A WebSocket message is larger than [`Limits::message`](crate::Limits::message).
     MessageTooLarge,
-    /// A cursor in the query that is not an id.
+    /// A cursor in the query is not an id.
     Cursor,
-    /// A topic that this resource does not have.
+    /// This resource does not have the topic.
     Topic,
 }
 
 impl Fault {
-    /// The HTTP status that tells the peer.
+    /// The HTTP status that tells the client of this fault.
     ///
     /// # Examples
     ///
@@ -283,7 +283,7 @@ impl Fault {
         }
     }
 
-    /// The sentence that tells the peer, without the place of a byte.
+    /// The sentence that tells the client of this fault. It does not say which byte is not legal; `Display` does.
     ///
     /// # Examples
     ///
@@ -292,7 +292,7 @@ impl Fault {
     ///
     /// let fault = Fault::Cursor;
     /// assert_eq!(fault.sentence(), "the cursor is not an id");
-    /// let answer = Response::text(fault.sentence()).with_status(fault.status());
+    /// let response = Response::text(fault.sentence()).with_status(fault.status());
     /// ```
     pub const fn sentence(self) -> &'static str {
         match self {
@@ -354,7 +354,7 @@ impl fmt::Display for Fault {
 
 impl std::error::Error for Fault {}
 
-/// What is wrong about a WebSocket handshake (RFC 6455, 4.2.1).
+/// Why a WebSocket handshake is not legal (RFC 6455, 4.2.1).
 ///
 /// # Examples
 ///
@@ -382,14 +382,14 @@ pub enum HandshakeFault {
     Key,
     /// `Sec-WebSocket-Extensions` is outside the grammar (RFC 6455, 9.1).
     Extensions,
-    /// `Sec-WebSocket-Protocol` has something that is no token, or one token twice.
+    /// `Sec-WebSocket-Protocol` has an element that is no token, or has one token twice.
     Protocols,
-    /// Frames came before the answer, and had to be thrown away.
+    /// Frames arrived before the handshake was answered, and were discarded.
     Early,
 }
 
 impl HandshakeFault {
-    /// The sentence that tells the peer.
+    /// The sentence that tells the client of this fault.
     const fn sentence(self) -> &'static str {
         match self {
             HandshakeFault::Method => "a WebSocket handshake is a GET",

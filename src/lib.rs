@@ -1,10 +1,10 @@
 //! **tidings** is a small realtime HTTP/1.1 server on the smol stack, for embedding in services that have little
-//! memory. Something is published once, and reaches every client by the transport that client can use: short
-//! poll, long poll, Server-Sent Events, WebSocket. All four read one log with one kind of id, so a client may
-//! change transport in mid-stream and lose nothing, and one that was too slow is told so.
+//! memory. A message is published once, and reaches every client by the transport that the client can use: short
+//! poll, long poll, Server-Sent Events, WebSocket. All four read one log with one kind of id: a client may change
+//! its transport in mid-stream and lose nothing, and a client that was too slow is told so.
 //!
-//! There is no framework: no router, no extractors, no middleware. A handler is an async function that gets an
-//! [`Exchange`] and answers it once.
+//! tidings is no framework: it has no router, no extractors, no middleware. A handler is an async function that gets
+//! an [`Exchange`], one request, and answers it once.
 //!
 //! # The 20-line server
 //!
@@ -35,15 +35,22 @@
 //!
 //! # Where to look
 //!
-//! - [`Server`], [`Conn`], [`Exchange`]: from a socket to a request and its answer; [`Limits`] bounds all of it.
-//! - [`Hub`], [`Subscription`], [`Id`]: publish, follow, resume. They know nothing of HTTP.
-//! - [`transport`]: the four transports, 60 to 240 lines each over the public API. Copy one to change it.
+//! - [`Server`], [`Conn`], [`Exchange`]: from a socket to a request and its response. [`Limits`] bounds all of them.
+//! - [`Hub`], [`Subscription`], [`Id`]: publish, subscribe, resume. They know nothing of HTTP.
+//! - [`transport`]: the four transports, each a function over the public API. Copy one to change it.
+//!
+//! # Words
+//!
+//! A *client* sends requests, and a request is answered by a *response*. A request is *held* while its response waits for
+//! something or is streamed: by a long poll, an event stream, a WebSocket. *Pipelined bytes* arrive while a response is
+//! pending. A *slow reader* is a client that lets bytes wait to be written. A *deadline* bounds a phase, such as the time for
+//! a head, and not a single read or write.
 //!
 //! # Features
 //!
 //! - `ws` (default): the WebSocket upgrade, `WebSocket` and `transport::websocket`.
-//! - `tungstenite`: WebSocket frames by async-tungstenite instead of our own code. It passes the same tests, and takes
-//!   more memory: see [`Limits::worst_case`].
+//! - `tungstenite`: async-tungstenite reads and writes the WebSocket frames, instead of this crate's own code. It passes the
+//!   same tests, and takes more memory: see [`Limits::worst_case`].
 
 mod conn;
 mod error;

@@ -1,37 +1,37 @@
-//! Every number that bounds something: what it bounds, and what the peer sees when it is hit.
+//! [`Limits`]: every number that bounds something, what it bounds, and what the client sees when it is reached.
 
 use core::time::Duration;
 
-/// Bytes that a connection may buffer without a share of `buffered`; they are in [`CONNECTION`]. So an ordinary
-/// request is read, and a peer is heard when it leaves, also while others use up all of `buffered`.
+/// Bytes that a connection may buffer without a share of `buffered`; [`CONNECTION`] counts them. So also while other
+/// connections use up all of `buffered`, an ordinary request is read, and a client that leaves is noticed.
 pub(crate) const OWN_BUFFER: usize = 1024;
 
-/// How many frames there are of a message: for polls, for event streams, for WebSockets. (And what stands around it.)
+/// How many frames a message has at most: for polls, for event streams, for WebSockets, and one for the bytes around it.
 const FRAMES: usize = if cfg!(feature = "ws") { 4 } else { 3 };
 
-/// Bytes that the place of a header field takes.
+/// Bytes of memory that a head takes for each header field, to know where its name and value stand.
 pub(crate) const FIELD: usize = 16;
 
-/// So many header fields are in [`CONNECTION`].
+/// The number of header fields whose memory [`CONNECTION`] counts.
 const FIELDS: usize = 64;
 
-/// What a topic of a hub takes beside its name: itself, and its places in the tables and orders.
+/// Bytes that a topic of a hub takes beside its name: itself, and its places in the tables and orders.
 pub(crate) const TOPIC: usize = 1024;
 
-/// What a hub takes to know what one forgotten topic has lost, and one key.
+/// Bytes that a hub takes to know what one forgotten topic has lost, and one key.
 const FORGOTTEN: usize = 512;
 
-/// What a reader takes for each topic that it follows, beside the first, which is in [`CONNECTION`].
+/// Bytes that a subscriber takes for each topic that it follows, beside the first, which [`CONNECTION`] counts.
 const FOLLOWED: usize = 96;
 
-/// What a connection is counted as in [`Limits::worst_case`] for its task, its socket and its state, in bytes.
+/// Bytes that [`Limits::worst_case`] counts for the task, the socket and the state of one connection.
 const CONNECTION: usize = 4 * 1024;
 
-/// What the server grants: sizes in bytes, counts, and times. The defaults, in brackets, suit a device with little memory.
+/// What a server and a hub grant: sizes in bytes, counts, and times. The defaults suit a device with little memory.
 ///
-/// A size or count of zero grants none, and a time of zero is over at once: only what has come already is read, and only what
-/// the peer takes at once is written. `usize::MAX` and `Duration::MAX` are without end. Where a field means something else by
-/// one of them, it says so.
+/// A size or count of zero grants none. A time of zero is over at once: only bytes that have arrived already are read, and
+/// only bytes that the client takes at once are written. `usize::MAX` and `Duration::MAX` mean no limit. A field for which
+/// zero or the largest value means something else says so.
 ///
 /// # Examples
 ///
@@ -46,96 +46,109 @@ const CONNECTION: usize = 4 * 1024;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Bytes of a request head (8 KiB; 4 GiB at most). The peer sees 414 if the request line alone does not fit, else 431,
-    /// and a close. What a client sends early, while its answer is held, is kept while it is less; if it is more than
-    /// 1 KiB, then for `body_time`.
+    /// Bytes of a request head; values above 4 GiB mean 4 GiB. A client with a larger head sees 414 if the request line
+    /// alone does not fit, else 431, and a close. It is also the most pipelined bytes that are kept while a response is
+    /// pending: if as many arrive, they are discarded, and the connection closes after the response. Default: 8 KiB.
     pub head: usize,
-    /// Header fields of a request (64). The peer sees 431 and a close.
+    /// Header fields of a request. A client that sends more sees 431 and a close. Default: 64.
     pub headers: usize,
-    /// Bytes of a request body, decoded (64 KiB). The peer sees 413 and a close. Also the most that is read and thrown
-    /// away of a body that nobody asked for.
+    /// Bytes of a request body, decoded. A client with a larger body sees 413 and a close. If the handler does not read the
+    /// body, it is also the most bytes that are read and discarded to keep the connection. Default: 64 KiB.
     pub body: usize,
-    /// Bytes of a chunked body that are not data: extensions, leading zeros and trailers, all together (4 KiB). The peer
-    /// sees 400 and a close.
+    /// Bytes of a chunked body that are not data: extensions, leading zeros and trailers together. A client that sends more
+    /// sees 400 and a close. Default: 4 KiB.
     pub chunk_overhead: usize,
-    /// Time for a whole request head, from the accept or from its first byte (5 s). The peer sees a silent close if it
-    /// sent nothing, else 408.
+    /// Time for a whole request head. It begins with the accept for the first request of a connection, with the first byte
+    /// of the head for the others. A client that has sent no byte sees a silent close, another one 408. Default: 5 s.
     pub head_time: Duration,
-    /// Time for a whole request body, from the first time it is asked for: the peer sees 408 and a close. Time for a
-    /// whole WebSocket message, from its first byte: the peer sees close 1008. (10 s.)
+    /// Time for a whole request body, from the moment that the handler first reads it; a client that is slower sees 408 and
+    /// a close. Time for a whole WebSocket message, from its first byte; a client that is slower sees close 1008. While a
+    /// request is held, it is also how long pipelined bytes and an unread body may stay if they take more than 1 KiB: then
+    /// they are discarded, and the connection closes after the response. Default: 10 s.
     pub body_time: Duration,
-    /// Time that a connection may wait between two requests (30 s). The peer sees a silent close. Zero: only requests that
-    /// are there already follow.
+    /// Time that a connection may be idle between two requests. The client sees a silent close. Zero: a further request is
+    /// answered only if it has arrived already. Default: 30 s.
     pub idle: Duration,
-    /// Time in which a peer must take 16 KiB of what is written to it, or all that is left (10 s). It is cut off. Zero: so is
-    /// each peer that does not take all at once. On Linux, also the time in which the peer of a held request must
-    /// acknowledge what was sent to it; one that has vanished is noticed within `ping` and `write_time` (at least 1 s).
+    /// Time for progress in writing: within it, a client must take 16 KiB of the bytes that wait to be written, or all of
+    /// them if they are fewer. A client that is slower is cut off. So a response of n bytes may last for n / 16 KiB (rounded
+    /// up) times `write_time`. Time in which nobody writes (a stream's writer waits for nothing that is to be written, or a
+    /// write was dropped half way) does not count. Zero: a client that does not take all bytes at once is cut off.
+    ///
+    /// For connections that [`Server::serve`](crate::Server::serve) accepts on Linux, it is also the time within which the
+    /// client of a held request must acknowledge the bytes that were sent to it, but at least 1 s: a client that has vanished
+    /// is noticed within `ping` and `write_time` together. Default: 10 s.
     pub write_time: Duration,
-    /// Time that a closing connection is still read from, so that our last answer is not lost to a reset (2 s).
+    /// Time that a connection lingers: after the half-close it is still read, so that the last response is not lost to a
+    /// reset. It is also how long `WebSocket::close` waits for the client's close. Default: 2 s.
     pub linger: Duration,
-    /// Time that a long poll waits (25 s). The peer sees an empty answer. Zero: a long poll is a short one, and clients ask
-    /// again at once.
+    /// Time that a long poll waits for something new. The client sees a response without messages. Zero: a long poll is a
+    /// short poll, and clients ask again at once. Default: 25 s.
     pub poll_wait: Duration,
-    /// Time between two heartbeats: an SSE comment or id, a WebSocket ping (15 s). Zero: there are none; see
-    /// [`heartbeat`](Limits::heartbeat).
+    /// Time between two heartbeats: an SSE comment or id, a WebSocket ping. Zero: no heartbeat is sent (see
+    /// [`heartbeat`](Limits::heartbeat)), and a client that has vanished is noticed by the kernel alone, as if `ping` had its
+    /// default. Default: 15 s.
     pub ping: Duration,
-    /// Time for the answer to a WebSocket ping, or for anything else that its peer sends (20 s). The peer is cut off. Zero:
-    /// so is each peer from which nothing came for `ping`. `Duration::MAX`: no answer is needed.
+    /// Time within which a WebSocket ping must be followed by a pong, or by any other bytes of the client. A client that is
+    /// silent is cut off. Zero: a client is cut off at its first heartbeat, unless bytes of it arrive at that moment.
+    /// `Duration::MAX`: no client need answer. Default: 20 s.
     pub pong: Duration,
-    /// The shortest and the longest `retry:` and `Retry-After` (2 s and 5 s); each connection draws its own, so that a
-    /// restart makes no storm. If the longest is the shorter of the two, all draw the other. Zero: clients come back at once.
+    /// The shortest and the longest time that clients are told to wait by `retry:` and `Retry-After`. Each connection draws
+    /// its own, so that clients do not all come back at once after a restart. If the longest is below the shortest, all draw
+    /// the shortest. Zero: clients come back at once. Default: 2 s and 5 s.
     pub retry: (Duration, Duration),
-    /// The longest life of an SSE stream (none); each draws 80 to 100 % of it. The peer sees a clean end and resumes. Zero:
-    /// a stream ends behind the first event and what is kept.
+    /// The longest life of an SSE stream; each stream draws 80 to 100 % of it. The client sees a clean end, and resumes.
+    /// Zero: a stream ends after the first event and the messages that are kept. `None` means no limit. Default: `None`.
     pub stream_age: Option<Duration>,
-    /// Connections (256). The peer sees 503 with `Retry-After`.
+    /// Connections that are served at once. A client beyond them sees 503 with `Retry-After`. Default: 256.
     pub connections: usize,
-    /// Connections (of those above) whose answer may be held: long polls, event streams, WebSockets (192). An event
-    /// stream beyond them gets history and an end, a long poll what is new or 503, a WebSocket 503.
+    /// Connections, among those, whose request may be held at once: by long polls, event streams, WebSockets. Beyond them an
+    /// event stream gets the messages that are kept and an end, a long poll gets new messages or else 503, a WebSocket 503.
+    /// Default: 192.
     pub held: usize,
-    /// Connections from one IPv4 address or one IPv6 /64, where [`Server::serve`](crate::Server::serve) accepts
-    /// them (no limit). The peer sees 503 with `Retry-After`.
+    /// Connections at once from one IPv4 address or one IPv6 /64, if [`Server::serve`](crate::Server::serve) accepts them. A
+    /// client beyond them sees 503 with `Retry-After`. `None` means no limit. Default: `None`.
     pub per_ip: Option<usize>,
-    /// Bytes received and not yet used, over all connections, beside 1 KiB that each has for itself (1 MiB). While others
-    /// use them up, reading pauses; the peer sees 503 or close 1013 if it lasts, and at once if its head, body or message
-    /// is larger than all of it.
+    /// Bytes that all connections together have received and not yet used, beyond 1 KiB that each connection has for itself.
+    /// While they are used up, reading pauses. If that lasts until a deadline, the client sees 503 or close 1013. A head, a
+    /// body or a message that is larger than `buffered` is refused so at once. Default: 1 MiB.
     pub buffered: usize,
-    /// Topics of a hub (256). For a new one that is published in the topic leaves whose end is the oldest, else the one
-    /// that was published in the longest ago, but none that has readers or a producer (who resumes in it is told `gap`).
-    /// Where none can leave the publisher sees [`Error::Full`](crate::Error::Full), on the wire 503; so does a reader of a
-    /// new one where no place is free. Zero: there is none, and all of that is refused.
+    /// Topics of a hub. For a new topic that is published in, the topic leaves whose end is the oldest, or else the one in
+    /// which the last message is the oldest, but none that has readers or a producer; a subscriber that resumes in the topic
+    /// that left is told `gap`. If no topic can leave, the publisher sees [`Error::Full`](crate::Error::Full), and the client
+    /// 503; so does a subscriber of a new topic if no place is free. Zero: every new topic is refused so. Default: 256.
     pub topics: usize,
-    /// Bytes of a topic's name, of a key, and of the reason of an end (256). The publisher sees
-    /// [`Error::TooLarge`](crate::Error::TooLarge), on the wire 413.
+    /// Bytes of a topic's name, of a key, and of the reason of an end. The publisher of a longer one sees
+    /// [`Error::TooLarge`](crate::Error::TooLarge), and the client 413. Default: 256.
     pub name: usize,
-    /// Topics of one subscription (64). The embedder sees [`Error::Misuse`](crate::Error::Misuse), on the wire 500. Zero:
-    /// nothing can be read.
+    /// Topics of one subscription. The embedder who asks for more sees [`Error::Misuse`](crate::Error::Misuse), and the
+    /// client 500. Zero: nothing can be subscribed to. Default: 64.
     pub subscription: usize,
-    /// Topics that are not there any more, of which a hub knows what they have lost; and keys of topics that are there
-    /// (1,024). Beyond them the oldest is forgotten: who then resumes in a topic that is not there may be told a gap that
-    /// is none, and of a topic that comes back without a key it is not known that it had some.
+    /// Topics that have left, of which a hub knows what they have lost, and keys of topics that are there. Beyond them the
+    /// oldest is forgotten: a subscriber that then resumes in a topic that has left may be told a gap that is none, and of a
+    /// topic that comes back without a key the hub does not know that it had one. Default: 1,024.
     pub forgotten: usize,
-    /// Messages kept per topic (128). The oldest leaves; a reader that still wanted it is told `gap`. Zero: all that
-    /// publishes or reads is refused ([`Error::Misuse`](crate::Error::Misuse), 500), for between two polls there would be
-    /// nothing to go on from.
+    /// Messages that are kept per topic. Beyond them the oldest leaves; a subscriber that has not read it is told `gap`.
+    /// Zero: to publish or to subscribe is [`Error::Misuse`](crate::Error::Misuse), which the client sees as 500, for
+    /// nothing would be kept between two polls. Default: 128.
     pub history: usize,
-    /// Bytes that a hub keeps: of messages with their keys, event names and places, and of the frames made of them (64
-    /// KiB). The oldest message of the hub leaves, but not the newest; a reader that still wanted it is told `gap`.
+    /// Bytes that a hub keeps: messages with their keys, event names and places, and the frames made of them. Beyond them
+    /// the oldest message of the hub leaves, but never the newest; a subscriber that has not read it is told `gap`.
+    /// Default: 64 KiB.
     pub history_bytes: usize,
-    /// Bytes of the largest message that may be published, as it is written (16 KiB): a character that JSON escapes takes
-    /// up to 6 bytes, a line end in an event stream 7. The publisher sees [`Error::TooLarge`](crate::Error::TooLarge), on
-    /// the wire 413; so for one that is larger than `history_bytes`.
+    /// Bytes of the largest message that may be published, as it is written: a character that JSON escapes takes up to 6
+    /// bytes, a line end in an event stream 7. The publisher of a larger one, or of one larger than `history_bytes`, sees
+    /// [`Error::TooLarge`](crate::Error::TooLarge), and the client 413. Default: 16 KiB.
     pub published: usize,
-    /// Bytes that a reader gets at once of several messages, as they are written (4 KiB). A reader whose peer is slow holds one
-    /// batch, or one message, while it writes.
+    /// Bytes of several messages that a subscriber gets at once, as they are written. A slow reader holds one batch, or one
+    /// message, while it writes. Default: 4 KiB.
     pub batch: usize,
-    /// How long a message is kept (no limit). What is too old goes when the hub is used the next time; a reader that
-    /// still wanted it is told `gap`.
+    /// How long a message is kept. A message that is older leaves when the hub is used the next time; a subscriber that has
+    /// not read it is told `gap`. `None` means no limit. Default: `None`.
     pub message_age: Option<Duration>,
-    /// How long a topic is kept after its end, or else after its last message, while nobody reads it (no
-    /// limit).
+    /// How long a topic is kept after its end, or else after its last message, while nobody subscribes to it. `None` means
+    /// no limit. Default: `None`.
     pub topic_age: Option<Duration>,
-    /// Bytes of a WebSocket message from a client (64 KiB). The peer sees close 1009.
+    /// Bytes of a WebSocket message from a client. A client with a larger message sees close 1009. Default: 64 KiB.
     pub message: usize,
 }
 
@@ -173,15 +186,23 @@ impl Limits {
         message: 64 * 1024,
     };
 
-    /// The most memory in bytes that one server and one hub with these limits take, whatever clients do.
+    /// The most memory in bytes that one server and one hub with these limits take, whatever clients do. It is `usize::MAX`
+    /// if the sum is larger.
     ///
-    /// It is `buffered`, what the hub keeps, and for each connection its state, one batch of messages (as published, and as
-    /// it is being written), the places of more than 64 header fields, and of those that are held the topics that they
-    /// follow. The hub keeps `history_bytes`, the frames of the newest message, each topic with its name, and what is known
-    /// of those that it has forgotten. With the feature `tungstenite` there is, for each WebSocket, also one message of the
-    /// client's, which that engine keeps room for. What the embedder's own code keeps is not in it: a body or a message
-    /// that is whole is the embedder's, and so are subscriptions beside those of held connections, and bounds that were set
-    /// for topics.
+    /// It is the sum of:
+    ///
+    /// - `buffered`: received bytes that were not yet used;
+    /// - what the hub keeps: `history_bytes`, the frames of the newest message, which may be beyond it, each topic with its
+    ///   name, and what is known of those that it has forgotten;
+    /// - for each connection 4 KiB for its task, its socket and its state, also while it is refused;
+    /// - for each connection one batch of messages, twice: as it was published, and as it is being written;
+    /// - for each connection 16 bytes per header field above 64, and if it is held the topics that it follows;
+    /// - with the feature `tungstenite`, one client message for each WebSocket, since that engine keeps room for one.
+    ///
+    /// Memory of the embedder is not in it: the future of the handler beyond that of the transports; a request body or a
+    /// WebSocket message once the handler has it; the bodies of responses, be they static, shared or owned
+    /// ([`Content`](crate::Content)); bytes that [`BodyWriter::push`](crate::BodyWriter::push) adds before they are
+    /// written; subscriptions beside those of held connections, and bounds that were set for topics.
     ///
     /// # Examples
     ///
@@ -209,7 +230,7 @@ impl Limits {
         messages.saturating_add(topics).saturating_add(forgotten)
     }
 
-    /// Time between two heartbeats: [`ping`](Limits::ping), or for ever if that is zero.
+    /// Time between two heartbeats: [`ping`](Limits::ping), or `Duration::MAX`, which is never, if `ping` is zero.
     ///
     /// # Examples
     ///
@@ -226,17 +247,18 @@ impl Limits {
         if self.ping.is_zero() { Duration::MAX } else { self.ping }
     }
 
-    /// The most fields that a head can have: each takes four bytes at least.
+    /// The most fields that a head can have: each field takes at least four bytes of it.
     pub(crate) const fn most_fields(&self) -> usize {
         if self.headers < self.head / 4 { self.headers } else { self.head / 4 }
     }
 
-    /// The largest message that a hub takes, in bytes as it is written.
+    /// Bytes of the largest message that a hub takes, as it is written.
     pub(crate) const fn largest(&self) -> usize {
         if self.published < self.history_bytes { self.published } else { self.history_bytes }
     }
 
-    /// How many connections above the limit may be told so at once; beyond them a socket is closed unanswered.
+    /// How many connections above the limit may be refused with a 503 at once; beyond them a socket is closed without a
+    /// response.
     pub(crate) const fn refusals(&self) -> usize {
         self.connections / 8 + 1
     }

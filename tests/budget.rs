@@ -19,7 +19,7 @@ fn a_connection_is_small() {
 #[cfg(feature = "ws")]
 #[test]
 fn a_websocket_decoder_is_small() {
-    let size = size_of::<tidings::proto::frame::Decoder>();
+    let size = size_of::<tidings::proto::frame::FrameDecoder>();
     println!("Decoder {size}");
     assert!(size <= 48, "{size}");
 }

@@ -18,7 +18,7 @@ use tidings::Version;
 use tidings::proto::Step;
 use tidings::proto::body::Piece;
 use tidings::proto::head::Head;
-use tidings::proto::http1::{Http1, Turn};
+use tidings::proto::http1::{Http1, NextHead};
 use tidings::{Fault, Limits, Response};
 
 /// One case of a page.
@@ -137,16 +137,16 @@ fn play(case: &Case, input: &[Vec<u8>], cut: &dyn Fn(usize) -> bool) -> String {
     let mut log = Log::default();
     loop {
         match peer.http.head(&case.limits) {
-            Ok(Turn::NeedMore) if peer.feed() => {}
-            Ok(Turn::NeedMore) => {
+            Ok(NextHead::NeedMore) if peer.feed() => {}
+            Ok(NextHead::NeedMore) => {
                 log.line("need more");
                 return log.text;
             }
-            Ok(Turn::End) => {
+            Ok(NextHead::End) => {
                 log.line("closed");
                 return log.text;
             }
-            Ok(Turn::Head(head)) => {
+            Ok(NextHead::Head(head)) => {
                 log.head(&head, &case.show);
                 if let Err(fault) = answer(&mut peer, &mut log, &head) {
                     refuse(&mut peer, &mut log, fault);
@@ -192,7 +192,7 @@ fn answer(peer: &mut Peer<'_>, log: &mut Log, head: &Head) -> Result<(), Fault> 
 /// Reads the body to the log; false if its end did not come.
 fn read_body(peer: &mut Peer<'_>, log: &mut Log) -> Result<bool, Fault> {
     let mut out = Vec::new();
-    peer.http.go_on(&peer.case.limits, &mut out);
+    peer.http.push_continue(&peer.case.limits, &mut out);
     if !out.is_empty() {
         log.line(&format!("answer {}", read_answer(&out, "GET", Version::Http11)));
     }
@@ -337,7 +337,7 @@ impl<'c> Peer<'c> {
         let Some(piece) = self.pieces.next() else {
             let ends = self.case.ends && !self.ended;
             if ends {
-                self.http.end();
+                self.http.end_input();
                 self.ended = true;
             }
             return ends;

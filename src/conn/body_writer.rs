@@ -1,16 +1,17 @@
-//! [`BodyWriter`]: a streamed answer, piece by piece.
+//! [`BodyWriter`]: writes a streamed response, piece by piece.
 
 use core::future::{Future, pending};
 use std::time::Duration;
 
 use crate::conn::Conn;
-use crate::conn::wait::{Held, Wait};
+use crate::conn::wait::{HeldWait, Wait};
 use crate::error::Result;
 use crate::proto::sse::Event;
 use crate::server::Server;
 
-/// A streamed answer: chunked for HTTP/1.1, until the close for HTTP/1.0, nothing for HEAD. One that is dropped
-/// without [`finish`](BodyWriter::finish) is cut off, and the client sees that it is not whole.
+/// Writes the body of a streamed response. The body is chunked for HTTP/1.1, lasts until the close for HTTP/1.0, and is
+/// not sent for HEAD. If the writer is dropped without [`finish`](BodyWriter::finish), the connection ends, and a client of
+/// HTTP/1.1 sees that the body is not whole.
 ///
 /// # Examples
 ///
@@ -36,17 +37,19 @@ pub struct BodyWriter<'c> {
 }
 
 impl BodyWriter<'_> {
-    /// Writes one piece, in one write with the answer's head if that is still to go.
+    /// Writes one piece of the body, together with the response's head if that was not yet written. It returns when the
+    /// stream has taken all of it: this is the back-pressure of a slow reader.
     ///
     /// # Errors
     ///
-    /// [`Error::Timeout`](crate::Error::Timeout) if the peer does not read within
-    /// [`Limits::write_time`](crate::Limits::write_time),
-    /// [`Error::Io`](crate::Error::Io).
+    /// [`Error::Timeout`](crate::Error::Timeout) if the client makes no progress in reading for
+    /// [`Limits::write_time`](crate::Limits::write_time). [`Error::Io`](crate::Error::Io) if writing fails.
+    /// [`Error::Misuse`](crate::Error::Misuse) if a write has failed before.
     ///
     /// # Cancel safety
     ///
-    /// If it is dropped, the rest of the piece goes out with the next one.
+    /// If the future is dropped before its first poll, nothing is written. If it is dropped later, the next call that writes
+    /// or waits sends the rest of the piece.
     ///
     /// # Examples
     ///
@@ -65,8 +68,8 @@ impl BodyWriter<'_> {
         }
     }
 
-    /// Adds a piece to what the next write or flush sends, so that several go out in one write. Nothing is sent
-    /// before, so whoever adds without end takes memory without end.
+    /// Adds one piece of the body to the write buffer, which the next write, flush or wait sends: so several pieces go out in
+    /// one write. The write buffer has no limit: a handler that pushes and never flushes takes memory without end.
     ///
     /// # Errors
     ///
@@ -88,7 +91,7 @@ impl BodyWriter<'_> {
         self.conn.http.write(data, self.conn.out.bytes())
     }
 
-    /// Writes one event of an event stream.
+    /// Writes one event of an event stream (Server-Sent Events).
     ///
     /// # Errors
     ///
@@ -105,7 +108,7 @@ impl BodyWriter<'_> {
         self.write(&event.encode()?).await
     }
 
-    /// Writes what is still to go.
+    /// Writes all bytes that wait to be written, the response's head included.
     ///
     /// # Errors
     ///
@@ -113,7 +116,7 @@ impl BodyWriter<'_> {
     ///
     /// # Cancel safety
     ///
-    /// It may be dropped and called again.
+    /// The future may be dropped and `flush` called again.
     ///
     /// # Examples
     ///
@@ -135,7 +138,7 @@ impl BodyWriter<'_> {
         self.conn.flush()
     }
 
-    /// Takes a place among the held requests; see [`Exchange::hold`](crate::Exchange::hold).
+    /// Takes a permit to hold the request; false if none is free. See [`Exchange::hold`](crate::Exchange::hold).
     ///
     /// # Examples
     ///
@@ -159,7 +162,7 @@ impl BodyWriter<'_> {
         self.conn.hold()
     }
 
-    /// The server that the request came to.
+    /// The server of this connection.
     ///
     /// # Examples
     ///
@@ -180,16 +183,16 @@ impl BodyWriter<'_> {
         &self.conn.seat.server
     }
 
-    /// Waits for `future`, at most `within`, and watches the peer and the server meanwhile; what is still to be
-    /// written goes out first, and that time counts. See [`Exchange::wait`](crate::Exchange::wait).
+    /// Waits for `future`, at most for the time `within`, or until the client leaves or the server shuts down. Bytes that wait
+    /// to be written are written first, and that time counts. See [`Exchange::wait`](crate::Exchange::wait).
     ///
     /// # Errors
     ///
-    /// Those of [`write`](BodyWriter::write), and [`Error::Full`](crate::Error::Full).
+    /// Those of [`Exchange::wait`](crate::Exchange::wait).
     ///
     /// # Cancel safety
     ///
-    /// It may be dropped if `future` may.
+    /// The wait may be dropped if `future` may be dropped.
     ///
     /// # Examples
     ///
@@ -216,10 +219,10 @@ impl BodyWriter<'_> {
         future: F,
         within: Duration,
     ) -> impl Future<Output = Result<Wait<F::Output>>> {
-        Held::new(&mut *self.conn, future, within)
+        HeldWait::new(&mut *self.conn, future, within)
     }
 
-    /// Waits until the peer has gone or ended its input, or the server shuts down.
+    /// Waits until the client has gone or ended its input, or until the server shuts down.
     ///
     /// # Errors
     ///
@@ -227,7 +230,7 @@ impl BodyWriter<'_> {
     ///
     /// # Cancel safety
     ///
-    /// It may be dropped and called again.
+    /// The future may be dropped and `closed` called again.
     ///
     /// # Examples
     ///
@@ -249,7 +252,7 @@ impl BodyWriter<'_> {
         self.wait(pending::<()>(), Duration::MAX).await.map(|_| ())
     }
 
-    /// Ends the answer.
+    /// Ends the response, and writes all bytes that wait to be written.
     ///
     /// # Errors
     ///
@@ -257,7 +260,8 @@ impl BodyWriter<'_> {
     ///
     /// # Cancel safety
     ///
-    /// If it is dropped, the next [`Conn::next`] goes on writing.
+    /// If the future is dropped before its first poll, the response is not ended. If it is dropped later, the next
+    /// [`Conn::next`] goes on writing.
     ///
     /// # Examples
     ///

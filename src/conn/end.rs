@@ -1,5 +1,5 @@
-//! [`End`]: how a [`Conn`] ends. Decided in one place, and carried out in one: the last answer, the half-close, and the
-//! wait until the peer has seen it.
+//! [`End`]: how a [`Conn`] ends. [`Conn::end`] alone decides it, and [`Conn::close`] alone carries it out: the last
+//! response, the half-close, and lingering until the client has seen both.
 
 use core::future::poll_fn;
 use std::task::{Context, Poll, ready};
@@ -12,35 +12,36 @@ use crate::proto::response::Response;
 /// How a connection ends.
 #[derive(Debug)]
 pub(crate) enum End<'e> {
-    /// The peer is told of an error, if no answer was begun; then as `Clean`.
+    /// The client is told of an error, if no response has begun; then as `Clean`.
     Told(&'e Error),
-    /// What was written goes out, the writing half is closed, and the peer may see all of that.
+    /// The write buffer is written, then the half-close follows, and the connection lingers.
     Clean,
-    /// The stream is broken, or nobody waits any more: nothing more is written.
+    /// The connection is cut off, since its stream is broken or its time is up: nothing more is written.
     Cut,
 }
 
-/// How far an end has come.
+/// How far the end of a connection has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ending {
     /// The connection goes on.
     Open,
-    /// What was written goes out, and the half-close follows; then it may linger.
+    /// The write buffer is being written, and the half-close follows; then the connection may linger.
     HalfClose { linger: bool },
-    /// The writing half is closed; input is thrown away until the peer has seen that, so that a reset does not take
-    /// our last answer away.
+    /// The writing half is closed. Input is read and discarded until the client ends it, so that the last response is not
+    /// lost to a reset.
     Linger,
-    /// Nothing more happens.
+    /// Nothing is read or written any more.
     Over,
 }
 
 impl Conn {
-    /// Tells the peer of an error, if no answer was begun, and closes: half-closes, and reads on for a while so
-    /// that the answer is not lost to a reset. The error of an exchange goes here.
+    /// Tells the client of an error by its [status](Error::status), if no response has begun, and closes the connection: it
+    /// half-closes, and lingers for at most [`Limits::linger`](crate::Limits::linger), so that the response is not lost to a
+    /// reset. An accept loop calls this with the error that a handler returns.
     ///
     /// # Cancel safety
     ///
-    /// If it is dropped, the next call of [`next`](Conn::next) goes on closing.
+    /// If the future is dropped after its first poll, the next call of [`next`](Conn::next) goes on closing.
     ///
     /// # Examples
     ///
@@ -67,16 +68,17 @@ impl Conn {
         Box::pin(self.close()).await;
     }
 
-    /// As [`fail`](Conn::fail), and hands the error back.
-    pub(crate) async fn refuse(&mut self, error: Error) -> Error {
+    /// Does what [`fail`](Conn::fail) does, and returns the error.
+    pub(crate) async fn fail_with(&mut self, error: Error) -> Error {
         self.fail(&error).await;
         error
     }
 
-    /// Ends the connection; [`close`](Conn::close) carries it out. What ends already goes on as it was, unless it is cut.
+    /// Decides how the connection ends; [`close`](Conn::close) carries it out. If the connection is ending already, only
+    /// [`End::Cut`] changes how.
     pub(crate) fn end(&mut self, how: End<'_>) {
         self.seat.release();
-        // Between two requests nothing is under way for which to linger.
+        // Between two requests the client waits for no response, so there is nothing to linger for.
         let mut linger = !matches!(self.http.state().receiving, Receiving::First | Receiving::Idle);
         if let (End::Told(error), Ending::Open) = (&how, self.ending) {
             linger |= self.tell(error);
@@ -89,26 +91,26 @@ impl Conn {
         if self.ending == Ending::Over {
             self.out.clear();
         }
-        self.forget();
+        self.drop_request();
     }
 
-    /// Nothing more is read or answered.
-    fn forget(&mut self) {
+    /// No further request is read or answered: drops all that was kept for one.
+    fn drop_request(&mut self) {
         self.http.close();
         self.request = None;
         self.seat.settle(0);
     }
 
-    /// Writes the last answer, which tells of an error, if one can be given still.
+    /// Puts a last response that tells of an error into the write buffer; false if another response has begun.
     fn tell(&mut self, error: &Error) -> bool {
-        let mut answer = self.last_answer(error);
-        self.add_headers(&mut answer);
+        let mut response = self.last_response(error);
+        self.add_headers(&mut response);
         let date = self.seat.server.date();
-        self.http.refuse(&answer, date.as_deref(), self.out.bytes())
+        self.http.refuse(&response, date.as_deref(), self.out.bytes())
     }
 
-    /// What the peer is told of an error: all about its own faults, nothing about ours.
-    fn last_answer(&self, error: &Error) -> Response {
+    /// The response that tells the client of an error: everything about its own faults, nothing about the server's.
+    fn last_response(&self, error: &Error) -> Response {
         match error {
             Error::Fault(fault) => Response::fault(*fault),
             Error::Misuse(_) | Error::Other(_) | Error::Io(_) => Response::error(500, "the server failed"),
@@ -121,7 +123,7 @@ impl Conn {
         self.ending != Ending::Open
     }
 
-    /// Carries out how the connection ends. Whoever drops this goes on with it at the next call.
+    /// Carries out the end of the connection. If the future is dropped, the next call goes on with it.
     pub(crate) async fn close(&mut self) {
         if self.flush().await.is_ok() {
             poll_fn(|cx| self.poll_close(cx)).await;
@@ -129,7 +131,7 @@ impl Conn {
         self.ending = Ending::Over;
     }
 
-    /// Closes the writing half, and reads until the peer has seen that, within [`Limits::linger`](crate::Limits::linger).
+    /// Closes the writing half, and lingers within [`Limits::linger`](crate::Limits::linger).
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if let Ending::HalfClose { linger } = self.ending {
             match self.io.poll_close(cx, self.http.state().ended) {
@@ -138,10 +140,10 @@ impl Conn {
             }
         }
         while self.ending == Ending::Linger {
-            // A flood must not keep the thread.
+            // A client that sends without end must not keep the thread.
             ready!(self.turns.poll_give_way(cx));
             match self.poll_fill(cx) {
-                Poll::Ready(Ok(n)) if n > 0 => self.turns.take(1),
+                Poll::Ready(Ok(n)) if n > 0 => self.turns.count(1),
                 Poll::Ready(_) => break,
                 Poll::Pending => return self.poll_receive_due(cx),
             }
@@ -152,9 +154,9 @@ impl Conn {
         Poll::Ready(())
     }
 
-    /// The writing half is closed. Of a peer that has ended its input nothing is to be waited for.
+    /// The writing half is closed. If the client has ended its input already, there is nothing to linger for.
     pub(super) fn half_closed(&mut self, linger: bool) {
         self.ending = if linger && !self.http.state().ended { Ending::Linger } else { Ending::Over };
-        self.forget();
+        self.drop_request();
     }
 }

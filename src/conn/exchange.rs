@@ -1,4 +1,4 @@
-//! [`Exchange`]: one request and the one answer that it is owed.
+//! [`Exchange`]: one request, which is answered once.
 
 use core::future::{Future, pending};
 use std::borrow::Cow;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::conn::Conn;
 use crate::conn::body_writer::BodyWriter;
-use crate::conn::wait::{Held, Wait};
+use crate::conn::wait::{HeldWait, Wait};
 use crate::error::Fault;
 use crate::error::Result;
 use crate::limits::Limits;
@@ -17,8 +17,9 @@ use crate::proto::http1::{Http1, Sending};
 use crate::proto::response::Response;
 use crate::server::Server;
 
-/// One request. [`reply`](Exchange::reply), [`stream`](Exchange::stream) and `upgrade` consume it, so it is
-/// answered once; one that is dropped unanswered becomes a 500.
+/// One request. [`reply`](Exchange::reply), [`stream`](Exchange::stream) and `upgrade` consume the exchange, so the request
+/// is answered once. If it is dropped instead, the response is a 500 and a close, at the next
+/// [`Conn::next`] or [`Conn::fail`].
 ///
 /// # Examples
 ///
@@ -46,11 +47,11 @@ pub struct Exchange<'c> {
     pub(crate) conn: &'c mut Conn,
 }
 
-/// What is shown in place of a head that was given back.
+/// The head that is shown after [`forget_head`](Exchange::forget_head).
 static NO_HEAD: Head = Head::EMPTY;
 
 impl<'c> Exchange<'c> {
-    /// The request's head.
+    /// The head of the request.
     ///
     /// # Examples
     ///
@@ -70,7 +71,7 @@ impl<'c> Exchange<'c> {
         self.conn.request.as_ref().map_or(&NO_HEAD, |request| &request.head)
     }
 
-    /// The method, as it came.
+    /// The method, as it was received.
     ///
     /// # Examples
     ///
@@ -82,19 +83,19 @@ impl<'c> Exchange<'c> {
     /// #     b"PUT / HTTP/1.1\r\nHost: h\r\n\r\n".to_vec()));
     /// # let mut conn = Conn::new(io, &server);
     /// # let ex = conn.next().await?.expect("a request");
-    /// let answer = match ex.method() {
+    /// let response = match ex.method() {
     ///     "GET" | "HEAD" => Response::text("hello"),
     ///     _ => Response::new(405).header("Allow", "GET, HEAD"),
     /// };
-    /// # assert_eq!(answer.status(), 405);
-    /// ex.reply(answer).await?;
+    /// # assert_eq!(response.status(), 405);
+    /// ex.reply(response).await?;
     /// # tidings::Result::Ok(()) }).unwrap();
     /// ```
     pub fn method(&self) -> &str {
         self.head().method()
     }
 
-    /// The path, percent-decoded.
+    /// The path, percent-decoded; see [`Head::path`].
     ///
     /// # Examples
     ///
@@ -114,8 +115,8 @@ impl<'c> Exchange<'c> {
         self.head().path()
     }
 
-    /// Gives the memory of the head back, which an answer that is held for long need not keep: [`head`](Self::head),
-    /// [`method`](Self::method) and [`path`](Self::path) are empty from now on.
+    /// Frees the memory of the head, which a request that is held for long need not keep. From now on
+    /// [`head`](Self::head), [`method`](Self::method) and [`path`](Self::path) are empty.
     ///
     /// # Examples
     ///
@@ -135,9 +136,9 @@ impl<'c> Exchange<'c> {
         }
     }
 
-    /// Adds a field to the answer, whichever it will be: one of the handler's own, a transport's, the 101 of a
-    /// WebSocket, or what [`Conn::fail`] tells of an error. So a handler adds what all of its answers need once,
-    /// such as `Access-Control-Allow-Origin`.
+    /// Adds a header field to the response, whichever that will be: the handler's own, a transport's, the 101 of a
+    /// WebSocket, or the one by which [`Conn::fail`] tells of an error. So a handler adds a field that all of its responses
+    /// need once, such as `Access-Control-Allow-Origin`.
     ///
     /// # Errors
     ///
@@ -162,7 +163,7 @@ impl<'c> Exchange<'c> {
         self.conn.request_mut().headers.add(&name.into(), &value.into())
     }
 
-    /// The server that the request came to.
+    /// The server of this connection.
     ///
     /// # Examples
     ///
@@ -182,17 +183,19 @@ impl<'c> Exchange<'c> {
         &self.conn.seat.server
     }
 
-    /// The next piece of the request's body, `None` at its end; asks the client to go on if it waits for that
-    /// (RFC 9110, 10.1.1).
+    /// The next piece of the request's body; `None` at its end. If the client waits for a `100 Continue` (RFC 9110, 10.1.1),
+    /// it is sent first. [`Limits::body_time`](crate::Limits::body_time) begins with the first call.
     ///
     /// # Errors
     ///
-    /// [`Fault::BodyTooLarge`] and the faults of framing, [`Error::Timeout`](crate::Error::Timeout),
-    /// [`Error::Full`](crate::Error::Full), [`Error::Io`](crate::Error::Io).
+    /// [`Error::Fault`](crate::Error::Fault) if the body is larger than [`Limits::body`](crate::Limits::body)
+    /// ([`Fault::BodyTooLarge`]), is not framed legally, or ends early. [`Error::Timeout`](crate::Error::Timeout) if the whole
+    /// body does not arrive in its time. [`Error::Full`](crate::Error::Full) if in that time there was no room in
+    /// [`Limits::buffered`](crate::Limits::buffered). [`Error::Io`](crate::Error::Io) if reading or writing fails.
     ///
     /// # Cancel safety
     ///
-    /// It may be dropped and called again: no byte is lost.
+    /// The future may be dropped and `chunk` called again: no byte is lost, and the time does not begin anew.
     ///
     /// # Examples
     ///
@@ -212,7 +215,7 @@ impl<'c> Exchange<'c> {
     /// # tidings::Result::Ok(()) }).unwrap();
     /// ```
     pub async fn chunk(&mut self) -> Result<Option<&[u8]>> {
-        self.go_on().await?;
+        self.send_continue().await?;
         let range = loop {
             match self.conn.http.data(self.conn.seat.server.limits())? {
                 Piece::Data(range) => break range,
@@ -223,9 +226,9 @@ impl<'c> Exchange<'c> {
         Ok(Some(self.conn.http.bytes(range)))
     }
 
-    /// Sends `100 Continue` if the client waits for it.
-    async fn go_on(&mut self) -> Result<()> {
-        self.conn.http.go_on(self.conn.seat.server.limits(), self.conn.out.bytes());
+    /// Sends `100 Continue`, if the client waits for that.
+    async fn send_continue(&mut self) -> Result<()> {
+        self.conn.http.push_continue(self.conn.seat.server.limits(), self.conn.out.bytes());
         self.conn.flush().await
     }
 
@@ -237,7 +240,7 @@ impl<'c> Exchange<'c> {
     ///
     /// # Cancel safety
     ///
-    /// What was read is lost if it is dropped.
+    /// If the future is dropped, the part of the body that it has read is lost.
     ///
     /// # Examples
     ///
@@ -258,21 +261,21 @@ impl<'c> Exchange<'c> {
         while let Some(piece) = ex.chunk().await? {
             body.reserve_exact(piece.len());
             body.extend_from_slice(piece);
-            // The bytes were leased when they were read; keep them counted while they are collected.
+            // The bytes were leased when they were read: they stay counted while the body is collected.
             ex.conn.keep_collected(body.len());
         }
         Ok(body)
     }
 
-    /// The whole request body as text.
+    /// The whole request body as text, at most [`Limits::body`](crate::Limits::body) bytes.
     ///
     /// # Errors
     ///
-    /// Those of [`chunk`](Exchange::chunk), and [`Fault::NotUtf8`].
+    /// Those of [`chunk`](Exchange::chunk), and [`Fault::NotUtf8`] if the body is not UTF-8.
     ///
     /// # Cancel safety
     ///
-    /// What was read is lost if it is dropped.
+    /// If the future is dropped, the part of the body that it has read is lost.
     ///
     /// # Examples
     ///
@@ -291,8 +294,8 @@ impl<'c> Exchange<'c> {
         String::from_utf8(self.body().await?).map_err(|_| Fault::NotUtf8.into())
     }
 
-    /// Takes a place among the [held](crate::Limits::held) requests, if one is free. Once taken it is kept until
-    /// the exchange ends.
+    /// Takes a permit to hold the request; false if [`Limits::held`](crate::Limits::held) requests are held. The permit is
+    /// kept until the exchange ends. [`wait`](Exchange::wait) takes one by itself.
     ///
     /// # Examples
     ///
@@ -310,20 +313,23 @@ impl<'c> Exchange<'c> {
         self.conn.hold()
     }
 
-    /// Waits for `future`, at most `within`, and watches the peer and the server meanwhile: a request that is
-    /// held has left its own deadlines. What the peer sends early is kept while it is less than
-    /// [`Limits::head`](crate::Limits::head) bytes; more is thrown away, and the connection closes behind the answer. So
-    /// it is with more than 1 KiB that was kept for [`Limits::body_time`](crate::Limits::body_time).
-    /// A body is kept for the handler as long as [`Limits::body_time`](crate::Limits::body_time), so read it before a
-    /// long wait. What is still to be written goes out first, and that time counts.
+    /// Waits for `future`, at most for the time `within`, or until the client leaves or the server shuts down. The request is
+    /// held meanwhile: it has no deadline but `within`. Bytes that wait to be written are written first, and that time counts.
+    ///
+    /// Pipelined bytes are kept while they are fewer than [`Limits::head`](crate::Limits::head). If more arrive, all of them
+    /// are discarded, and the connection closes after the response. The same happens to more than 1 KiB of pipelined bytes,
+    /// and of a body that the handler has not read, after [`Limits::body_time`](crate::Limits::body_time): read the body
+    /// before a long wait.
     ///
     /// # Errors
     ///
-    /// [`Error::Full`](crate::Error::Full) if no place among the [held](crate::Limits::held) requests is free.
+    /// [`Error::Full`](crate::Error::Full) if [`Limits::held`](crate::Limits::held) requests are held.
+    /// [`Error::Timeout`](crate::Error::Timeout) if bytes wait to be written and the client makes no progress in reading.
+    /// [`Error::Io`](crate::Error::Io) if writing fails, or if the server has cut all connections off.
     ///
     /// # Cancel safety
     ///
-    /// It may be dropped if `future` may.
+    /// The wait may be dropped if `future` may be dropped.
     ///
     /// # Examples
     ///
@@ -344,10 +350,10 @@ impl<'c> Exchange<'c> {
         future: F,
         within: Duration,
     ) -> impl Future<Output = Result<Wait<F::Output>>> {
-        Held::new(&mut *self.conn, future, within)
+        HeldWait::new(&mut *self.conn, future, within)
     }
 
-    /// Waits until the peer has gone or ended its input, or the server shuts down.
+    /// Waits until the client has gone or ended its input, or until the server shuts down.
     ///
     /// # Errors
     ///
@@ -355,7 +361,7 @@ impl<'c> Exchange<'c> {
     ///
     /// # Cancel safety
     ///
-    /// It may be dropped and called again.
+    /// The future may be dropped and `closed` called again.
     ///
     /// # Examples
     ///
@@ -376,36 +382,43 @@ impl<'c> Exchange<'c> {
         self.wait(pending::<()>(), Duration::MAX).await.map(|_| ())
     }
 
-    /// Answers, in one write if the peer takes it. The answer is put down when this is called, and written when it is
-    /// awaited.
+    /// Answers the request with a whole response, in one write if the client takes all of it at once. If the handler has not
+    /// read the request's body, the next [`Conn::next`] reads and discards it within the limits, or closes the connection. The
+    /// response is put down when this is called, and written when the future is awaited.
     ///
     /// # Errors
     ///
-    /// [`Error::Misuse`](crate::Error::Misuse) if the answer is not legal,
-    /// [`Error::Timeout`](crate::Error::Timeout), [`Error::Io`](crate::Error::Io).
+    /// [`Error::Misuse`](crate::Error::Misuse) if the response is not legal; see [`Response`].
+    /// [`Error::Timeout`](crate::Error::Timeout) if the client makes no progress in reading for
+    /// [`Limits::write_time`](crate::Limits::write_time). [`Error::Io`](crate::Error::Io) if writing fails.
     ///
     /// # Cancel safety
     ///
-    /// If it is dropped, the next [`Conn::next`] goes on writing.
+    /// If the future is dropped before its first poll, the request is not answered. If it is dropped later, the next
+    /// [`Conn::next`] goes on writing.
     ///
     /// # Examples
     ///
     /// See [`Conn`].
-    pub fn reply(self, answer: Response) -> impl Future<Output = Result<()>> + use<'c> {
+    pub fn reply(self, response: Response) -> impl Future<Output = Result<()>> + use<'c> {
         // Not kept in the future: a handler takes as much memory as its largest await.
-        let given = self.conn.give(answer, Http1::respond);
+        let given = self.conn.put_response(response, Http1::respond);
         async move {
             given?;
             self.conn.flush().await
         }
     }
 
-    /// Begins an answer that is written piece by piece. Its head goes out with the first piece, or at the first
+    /// Begins a response whose body is written piece by piece. Its head is written with the first piece, or by the first
     /// flush or wait.
     ///
     /// # Errors
     ///
-    /// [`Error::Misuse`](crate::Error::Misuse) if the answer is not legal or has a body.
+    /// [`Error::Misuse`](crate::Error::Misuse) if the response is not legal, or has a body of its own.
+    ///
+    /// # Cancel safety
+    ///
+    /// The future is ready at its first poll.
     ///
     /// # Cancel safety
     ///
@@ -417,21 +430,21 @@ impl<'c> Exchange<'c> {
     /// use tidings::{Event, Exchange, Response};
     ///
     /// async fn count(ex: Exchange<'_>) -> tidings::Result<()> {
-    ///     let answer = Response::new(200).header("Content-Type", "text/event-stream");
-    ///     let mut stream = ex.stream(answer).await?;
+    ///     let response = Response::new(200).header("Content-Type", "text/event-stream");
+    ///     let mut stream = ex.stream(response).await?;
     ///     for n in 0..3 {
     ///         stream.event(&Event::data(&n.to_string())).await?;
     ///     }
     ///     stream.finish().await
     /// }
     /// ```
-    pub async fn stream(self, answer: Response) -> Result<BodyWriter<'c>> {
-        self.conn.give(answer, Http1::start)?;
+    pub async fn stream(self, response: Response) -> Result<BodyWriter<'c>> {
+        self.conn.put_response(response, Http1::start)?;
         Ok(BodyWriter { conn: self.conn })
     }
 }
 
-/// While a body is collected: however that ends, it is counted no more.
+/// Counts a body while it is collected; however that ends, the body is then counted no more.
 struct Collecting<'c>(&'c mut Conn);
 
 impl Drop for Collecting<'_> {
@@ -440,19 +453,19 @@ impl Drop for Collecting<'_> {
     }
 }
 
-/// How an answer is begun: [`Http1::respond`] or [`Http1::start`].
-type Begin = fn(&mut Http1, Response, Option<&str>, &Limits, &mut Vec<u8>) -> Result<Content>;
+/// How a response is begun: by [`Http1::respond`] or [`Http1::start`].
+type BeginResponse = fn(&mut Http1, Response, Option<&str>, &Limits, &mut Vec<u8>) -> Result<Content>;
 
 impl Conn {
-    /// Puts an answer down to be written.
-    fn give(&mut self, mut answer: Response, begin: Begin) -> Result<()> {
+    /// Puts a response into the write buffer.
+    fn put_response(&mut self, mut response: Response, begin: BeginResponse) -> Result<()> {
         if self.is_draining() {
             self.http.make_last();
         }
-        self.add_headers(&mut answer);
+        self.add_headers(&mut response);
         let date = self.seat.server.date();
         let limits = self.seat.server.limits();
-        let content = begin(&mut self.http, answer, date.as_deref(), limits, self.out.bytes())?;
+        let content = begin(&mut self.http, response, date.as_deref(), limits, self.out.bytes())?;
         self.out.push(content);
         self.request = None;
         if self.http.state().sending == Sending::Over {

@@ -1,22 +1,22 @@
-//! [`Patience`]: how long a peer may still let something wait to be written.
+//! [`Patience`]: how long bytes may still wait for a slow reader.
 
 use std::time::Duration;
 
 use crate::server::clock::Moment;
 
-/// How long a peer may still let something wait to be written. Time in which nobody tries to write does not count, for
-/// the peer may have read all that there was.
+/// How long bytes may still wait for a slow reader. Time in which no future tries to write does not count: the client may
+/// have read everything that its socket had.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Patience {
-    /// Somebody writes: until then.
+    /// A future is writing: the deadline.
     Until(Moment),
-    /// Nobody writes: as long as this, once somebody does.
+    /// No future is writing: the time that is left once one does.
     Left(Duration),
 }
 
 impl Patience {
-    /// By when the peer must have read, now that somebody writes.
-    pub(crate) fn go_on(&mut self, now: impl FnOnce() -> Moment) -> Moment {
+    /// A future writes from now on; returns the deadline.
+    pub(crate) fn resume(&mut self, now: impl FnOnce() -> Moment) -> Moment {
         let by = match *self {
             Patience::Until(by) => by,
             Patience::Left(left) => now().after(left),
@@ -25,14 +25,14 @@ impl Patience {
         by
     }
 
-    /// Nobody writes any more.
+    /// No future writes any more.
     pub(crate) fn pause(&mut self, now: impl FnOnce() -> Moment) {
         if let Patience::Until(by) = *self {
             *self = Patience::Left(by.since(now()));
         }
     }
 
-    /// By when the peer must have read; never, while nobody writes.
+    /// The deadline; never, while no future writes.
     pub(crate) fn by(self) -> Moment {
         match self {
             Patience::Until(by) => by,
@@ -51,13 +51,13 @@ mod tests {
         let start = Clock::default().now();
         let at = |seconds| start.after(Duration::from_secs(seconds));
         let mut patience = Patience::Left(Duration::from_secs(10));
-        assert_eq!((patience.by(), patience.go_on(|| at(0))), (Moment::NEVER, at(10)));
-        assert_eq!(patience.go_on(|| at(5)), at(10));
+        assert_eq!((patience.by(), patience.resume(|| at(0))), (Moment::NEVER, at(10)));
+        assert_eq!(patience.resume(|| at(5)), at(10));
         patience.pause(|| at(8));
         patience.pause(|| at(9));
-        assert_eq!((patience.by(), patience.go_on(|| at(100))), (Moment::NEVER, at(102)));
+        assert_eq!((patience.by(), patience.resume(|| at(100))), (Moment::NEVER, at(102)));
         // What is past has no time left.
         patience.pause(|| at(200));
-        assert_eq!(patience.go_on(|| at(300)), at(300));
+        assert_eq!(patience.resume(|| at(300)), at(300));
     }
 }

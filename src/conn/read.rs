@@ -1,4 +1,4 @@
-//! How a [`Conn`] reads: into the state machine, by a deadline, and only what there is room for.
+//! How a [`Conn`] reads: into the state machine, within a deadline, and only as many bytes as there is room for.
 
 use core::future::poll_fn;
 use std::io;
@@ -14,27 +14,27 @@ use crate::proto::input::READ;
 use crate::server::Stage;
 use crate::server::clock::Moment;
 
-/// How often a connection looks again for room while `buffered` is used up.
+/// How long a connection waits, while `buffered` is used up, before it looks for room again.
 const STARVED: Duration = Duration::from_millis(50);
 
 /// How a read ended.
 pub(super) enum Read {
-    /// Something came, or the end of the input.
+    /// Bytes arrived, or the client ended its input.
     Some,
-    /// The time is up.
+    /// The deadline has passed.
     Due,
-    /// The connection is broken.
+    /// Reading failed.
     Failed(io::Error),
 }
 
 impl Conn {
-    /// Bytes that the exchange keeps: the head, and the body as far as it is collected.
+    /// How many bytes the exchange keeps: the head, and the body as far as it is collected.
     fn kept(&self) -> usize {
         self.request.as_ref().map_or(0, |request| request.size())
     }
 
-    /// By when the peer must have sent what the state machine waits for now. The time begins when that is first asked
-    /// for, and when the machine waits for something else; the first head has its time from the accept.
+    /// The deadline of the phase that the state machine is in: by then the client must have sent the head, the body or the
+    /// next request. A phase begins when its deadline is first asked for; that of the first head begins with the accept.
     pub(super) fn receive_by(&mut self) -> Moment {
         let of = self.http.state().receiving;
         let goes_on = self.due_for == of || (self.due_for, of) == (Receiving::First, Receiving::Head);
@@ -52,14 +52,14 @@ impl Conn {
         by
     }
 
-    /// Reads once, of a head or a body. Where nothing was begun, a shutdown is due at once.
+    /// Reads once, a part of a head or a body. Between two requests, a shutdown is a deadline that has passed.
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Read> {
         match self.poll_fill(cx) {
             Poll::Ready(Ok(_)) => return Poll::Ready(Read::Some),
             Poll::Ready(Err(error)) => return Poll::Ready(Read::Failed(error)),
             Poll::Pending => self.turns.rest(),
         }
-        // What can never be buffered need not be waited for.
+        // If no room can ever come free, there is nothing to wait for.
         if self.seat.has_all() || self.poll_receive_due(cx).is_ready() {
             return Poll::Ready(Read::Due);
         }
@@ -67,30 +67,30 @@ impl Conn {
         if idle && self.is_draining() { Poll::Ready(Read::Due) } else { Poll::Pending }
     }
 
-    /// Ready when what the machine waits for is due.
+    /// Ready when the deadline of the present phase has passed.
     pub(super) fn poll_receive_due(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let by = self.receive_by();
         self.poll_due(cx, by)
     }
 
-    /// Ready when `by` has come or the server cuts everything; while there is no room to read to, the task is woken
-    /// now and then to look again.
+    /// Ready when `by` has come or the server cuts all connections off. While there is no room to read to, the task is woken
+    /// every [`STARVED`] as well, to look for room.
     pub(crate) fn poll_due(&self, cx: &mut Context<'_>, by: Moment) -> Poll<()> {
         let soonest = if self.seat.is_starved() { by.min(self.seat.deadline(STARVED)) } else { by };
-        ready!(self.seat.poll_due(cx, soonest));
+        ready!(self.seat.poll_deadline(cx, soonest));
         match self.seat.now() >= by || self.seat.server.stage() == Stage::Cut {
             true => Poll::Ready(()),
             false => Poll::Pending,
         }
     }
 
-    /// Moves what the peer sent into the state machine; `Ready(0)` is the end of its input.
+    /// Reads bytes of the client into the state machine; `Ready(0)` is the end of the client's input.
     pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        // Who waits for more has used it, and it counts no more from here on.
+        // A handler that reads on has used the data that was handed out: it is counted no more.
         self.http.drop_data();
         let room = self.http.room(self.limits()).min(READ);
         let granted = match self.http.state().receiving {
-            // What is thrown away takes no room.
+            // Bytes that are discarded take no room.
             Receiving::Discard | Receiving::Over => {
                 self.seat.settle(self.kept());
                 room
@@ -103,13 +103,13 @@ impl Conn {
         let http = &mut self.http;
         let read = self.io.poll_receive(cx, &mut self.eager, granted, |bytes| http.receive(bytes));
         if let Poll::Ready(Ok(0)) = read {
-            self.http.end();
+            self.http.end_input();
         }
         self.seat.settle(self.http.buffered() + self.kept());
         read
     }
 
-    /// Reads a piece of the body, within its time.
+    /// Reads a piece of the body, within [`Limits::body_time`](crate::Limits::body_time).
     pub(crate) async fn read_body(&mut self) -> Result<()> {
         match poll_fn(|cx| self.poll_read(cx)).await {
             Read::Some => Ok(()),
@@ -122,28 +122,28 @@ impl Conn {
         }
     }
 
-    /// Whose fault it is that something did not come in time: ours, if there was no room to read it to.
+    /// The error of a deadline that has passed: the server's, if it had no room to read to, else the client's.
     pub(crate) fn late(&self, phase: Phase) -> Error {
         if self.seat.is_starved() { Error::Full } else { Error::Timeout(phase) }
     }
 
-    /// Reads pipelined bytes beside a pending answer, until the peer has gone or ended its input.
-    pub(crate) fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Reads pipelined bytes while a response is pending, until the client has gone or ended its input.
+    pub(crate) fn poll_end_of_input(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while !self.http.state().ended {
-            // A flood must not keep the thread.
+            // A client that sends without end must not keep the thread.
             ready!(self.turns.poll_give_way(cx));
             match self.poll_fill(cx) {
-                Poll::Ready(Ok(n)) if n > 0 => self.turns.take(1),
+                Poll::Ready(Ok(n)) if n > 0 => self.turns.count(1),
                 Poll::Ready(_) => break,
-                Poll::Pending if self.is_deaf() && !self.may_read_body() => self.discard(),
+                Poll::Pending if self.cannot_read() && !self.may_read_body() => self.discard(),
                 Poll::Pending => return Poll::Pending,
             }
         }
         Poll::Ready(())
     }
 
-    /// By when pipelined bytes, or a body that the handler may yet read, must be used: others could have their room.
-    /// Never, if they take no more than each connection has for itself.
+    /// The deadline by which pipelined bytes, or a body that the handler may yet read, must be used, since other connections
+    /// could use their room. Never, if they fit into the bytes that each connection has for itself.
     pub(crate) fn unused_by(&mut self) -> Moment {
         let buffered = self.http.buffered();
         if buffered == 0 || buffered + self.kept() <= OWN_BUFFER {
@@ -155,8 +155,8 @@ impl Conn {
         }
     }
 
-    /// Throws away what was received and not used, and all that comes from now on; the answer is the last. Whoever does
-    /// not read on never hears that the peer has left.
+    /// Discards all bytes that were received and not used, and all that arrive from now on; the response is the last. (To
+    /// read nothing instead would mean never to notice that the client leaves.)
     pub(crate) fn discard(&mut self) {
         self.http.discard();
         self.seat.settle(self.kept());
@@ -168,8 +168,8 @@ impl Conn {
         (state.receiving, state.sending) == (Receiving::Body, Sending::Owed)
     }
 
-    /// Whether nothing is read, for want of room.
-    fn is_deaf(&self) -> bool {
+    /// Whether there is no room to read to.
+    fn cannot_read(&self) -> bool {
         self.seat.is_starved() || self.http.room(self.limits()) == 0
     }
 }

@@ -7,9 +7,9 @@ use crate::proto::headers::Headers;
 #[derive(Debug)]
 pub(crate) struct Request {
     pub(crate) head: Head,
-    /// The fields that its answer gets, whichever it is.
+    /// The header fields that the handler has added to its response, whichever that will be.
     pub(crate) headers: Headers,
-    /// Bytes of its body that are being collected.
+    /// How many bytes of its body were collected.
     pub(crate) collected: usize,
 }
 
@@ -20,7 +20,7 @@ impl Default for Request {
 }
 
 impl Request {
-    /// Bytes of the peer's that it keeps.
+    /// How many received bytes it keeps.
     pub(crate) fn size(&self) -> usize {
         self.head.len() + self.collected
     }

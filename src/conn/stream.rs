@@ -1,4 +1,4 @@
-//! [`Stream`]: what a connection runs on. TCP that `serve` accepted, or whatever was handed over.
+//! [`Stream`]: the stream of bytes under a connection: a TCP stream that `serve` accepted, or a stream of the embedder's.
 
 use core::cell::RefCell;
 use core::pin::Pin;
@@ -14,16 +14,17 @@ use crate::conn::tcp;
 use crate::limits::Limits;
 use crate::proto::input::READ;
 
-/// What a connection runs on: TCP, a Unix socket, TLS, a pipe in memory. Implemented for whatever has the parts.
+/// The stream of bytes under a connection: TCP, a Unix socket, TLS, a pipe in memory. Every type that is `AsyncRead`,
+/// `AsyncWrite`, `Unpin` and `Send` implements it.
 ///
-/// `poll_close` should close the writing half and leave the reading half open, as `smol::net::TcpStream` does; so
-/// the last answer reaches a client that still sends. (`smol::Async<TcpStream>` only flushes there: such a client
-/// sees the end of the answer when the connection is dropped, [`Limits::linger`](crate::Limits::linger) later.)
+/// `poll_close` should close the writing half and leave the reading half open, as `smol::net::TcpStream` does, so that
+/// the last response reaches a client that still sends. (`smol::Async<TcpStream>` only flushes there: such a client
+/// sees the end of the response when the connection is dropped, [`Limits::linger`](crate::Limits::linger) later.)
 ///
-/// A peer that vanishes without a word, as a phone does that leaves the WLAN, is noticed by the operating system alone, and
-/// by default after a quarter of an hour: so long it keeps its place among the [held](crate::Limits::held) requests.
-/// [`Server::serve`](crate::Server::serve) has Linux notice it within `ping` and `write_time`. Whoever hands over a stream of
-/// their own sets `TCP_USER_TIMEOUT` and `SO_KEEPALIVE` (with `TCP_KEEPIDLE` and `TCP_KEEPINTVL`) on the socket beneath it.
+/// A client that vanishes without a word, such as a phone that leaves the WLAN, is noticed by the operating system alone, by
+/// default after a quarter of an hour. So long its request counts among the [held](crate::Limits::held) ones. For the streams
+/// that [`Server::serve`](crate::Server::serve) accepts, Linux notices it within `ping` and `write_time` together. On a TCP
+/// socket of your own, set `TCP_USER_TIMEOUT` and `SO_KEEPALIVE` (with `TCP_KEEPIDLE` and `TCP_KEEPINTVL`).
 ///
 /// # Examples
 ///
@@ -45,33 +46,33 @@ pub trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Io for T {}
 
 thread_local! {
-    /// Where this thread's connections read to. What is not used at once is copied to the connection's own buffer,
-    /// so one that waits for its peer owns none. It grows up to [`READ`] with what comes at once: a server of small
-    /// requests takes 14 KiB less.
+    /// The read buffer of all connections of this thread. Bytes that are not used at once are copied to the connection's own
+    /// buffer, so a connection that waits for its client owns none. The read buffer grows up to [`READ`] bytes when a read
+    /// fills it: a server of small requests takes 14 KiB less.
     static READ_BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
 /// The size that the read buffer begins with, in bytes.
 const FIRST_READ: usize = 2 * 1024;
 
-/// How the kernel watches the peer of a held request, so that it notices one that has vanished.
+/// How the kernel watches the peer of a held request, so that it notices when the peer has vanished.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Watch {
-    /// It was not asked to.
+    /// The kernel does not watch the peer.
     #[default]
     Not,
-    /// Nothing is written while the request is held: the kernel asks whether the peer is there.
+    /// The kernel asks the peer whether it is there, since nothing is written while the request is held.
     Asks,
-    /// Heartbeats are written: the kernel looks whether they are acknowledged.
+    /// The kernel looks whether the peer acknowledges the heartbeats that are written.
     Listens,
 }
 
-/// What a connection runs on, in two words.
+/// The stream of bytes under a connection, in two words.
 pub(crate) enum Stream {
-    /// TCP that `serve` accepted. It waits before it reads: reading first costs a failed call per request, and
-    /// registers the socket anew each time that a publish wakes the task.
+    /// A TCP stream that `serve` accepted. It waits until it is readable before it reads: to read first costs a failed call
+    /// per request, and registers the socket anew each time that a publish wakes the task.
     Tcp(Async<TcpStream>),
-    /// A stream that was handed over. Boxed twice, since the outer pointer fits beside the other variant.
+    /// A stream of the embedder's. Boxed twice, since the outer pointer fits beside the other variant.
     Foreign(Box<Box<dyn Io>>),
 }
 
@@ -80,19 +81,19 @@ impl Stream {
         Stream::Foreign(Box::new(Box::new(io)))
     }
 
-    /// Whether it has nothing to flush.
+    /// Whether this is TCP, which has nothing to flush.
     #[cfg(all(feature = "ws", not(feature = "tungstenite")))]
     pub(crate) fn is_tcp(&self) -> bool {
         matches!(self, Stream::Tcp(_))
     }
 
-    /// Has the kernel watch the peer as `to` says, if it does not yet: so that one that has vanished is noticed within
-    /// [`Limits::ping`] and [`Limits::write_time`].
+    /// Has the kernel watch the peer as `to` says, so that it notices within [`Limits::ping`] and [`Limits::write_time`]
+    /// together when the peer has vanished. `watch` is how the kernel watches it now.
     pub(crate) fn watch(&self, watch: &mut Watch, to: Watch, limits: &Limits) {
         if *watch == to {
             return;
         }
-        // Without heartbeats the kernel is all that asks.
+        // Without heartbeats the kernel alone can notice it.
         let (to, ping) = match limits.ping.is_zero() {
             true => (Watch::Asks, Limits::DEFAULT.ping),
             false => (to, limits.ping),
@@ -101,14 +102,14 @@ impl Stream {
         if *watch == Watch::Not {
             tcp::probe(stream.get_ref(), ping, limits.write_time);
         }
-        // A heartbeat may be `ping` away. While the kernel asks, `ping` counts, or it would give up at the first question
-        // that is lost.
+        // While the kernel asks, its first question comes after `ping`: without that time it would give up at the first
+        // question that is lost.
         let asked = if to == Watch::Asks { ping } else { Duration::ZERO };
         tcp::set_user_timeout(stream.get_ref(), limits.write_time.saturating_add(asked));
         *watch = to;
     }
 
-    /// Reads. `eager` is whether there may be more without a wait.
+    /// Reads. `eager` is whether there may be bytes already, so that reading comes before waiting.
     pub(crate) fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
@@ -121,7 +122,7 @@ impl Stream {
         }
     }
 
-    /// Reads up to `most` bytes through the thread's buffer.
+    /// Reads up to `most` bytes into the thread's read buffer, and passes them to `take`.
     pub(crate) fn poll_receive(
         &mut self,
         cx: &mut Context<'_>,
@@ -146,7 +147,7 @@ impl Stream {
                 }
                 read
             }
-            // A stream whose poll_read polls another connection on this thread.
+            // The buffer is in use if a stream's `poll_read` polls another connection on this thread.
             Err(_) => read(&mut [0; 512]),
         })
     }
@@ -158,8 +159,8 @@ impl Stream {
         }
     }
 
-    /// Writes two parts, of which either may be empty. If they are the `last`, [`poll_close`](Stream::poll_close) follows as
-    /// soon as all is taken.
+    /// Writes two parts, of which either may be empty. If they are the `last` bytes,
+    /// [`poll_close`](Stream::poll_close) follows as soon as all of them are taken.
     pub(crate) fn poll_write_parts(
         &mut self,
         cx: &mut Context<'_>,
@@ -177,7 +178,7 @@ impl Stream {
         }
     }
 
-    /// Writes what the end of the stream follows at once.
+    /// Writes the last bytes of the stream, which its end follows at once.
     fn poll_write_last(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let Stream::Tcp(stream) = self else { return self.poll_write(cx, bytes) };
         loop {
@@ -196,8 +197,8 @@ impl Stream {
         }
     }
 
-    /// Closes the writing half; `Async` itself only flushes there. From a peer that has `gone` `serve` drops the
-    /// connection next, which does the same.
+    /// Closes the writing half, which `Async` itself would only flush. If the peer has `gone`, `serve` drops the connection
+    /// next, which closes it with one system call less.
     pub(crate) fn poll_close(&mut self, cx: &mut Context<'_>, gone: bool) -> Poll<io::Result<()>> {
         match self {
             Stream::Tcp(_) if gone => Poll::Ready(Ok(())),
@@ -222,7 +223,7 @@ fn poll_read_tcp(
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) if error.kind() == io::ErrorKind::Interrupted => *eager = true,
             read => {
-                // One that filled its buffer may have left more.
+                // A read that filled the buffer may have left more bytes.
                 *eager = matches!(read, Ok(n) if n == buf.len());
                 return Poll::Ready(read);
             }

@@ -16,13 +16,13 @@ mod system {
     /// The longest `TCP_KEEPIDLE` and `TCP_KEEPINTVL`, in seconds.
     const LONGEST: u64 = 32_767;
 
-    /// The shortest time that a peer is given to acknowledge: what is lost is sent again after 200 ms at the earliest.
+    /// The shortest time within which a peer must acknowledge: a lost segment is sent again after 200 ms at the earliest.
     const SHORTEST: Duration = Duration::from_secs(1);
 
-    /// What all accepted streams inherit: without `TCP_NODELAY` a small event waits for the acknowledgement of the one
-    /// before.
+    /// Sets `TCP_NODELAY`, which all accepted streams inherit: without it a small event waits until the one before is
+    /// acknowledged.
     pub(crate) fn prepare(listener: &TcpListener) {
-        // If it fails, it is slower.
+        // If this fails, events are slower.
         let _ = sockopt::set_tcp_nodelay(listener, true);
     }
 
@@ -33,23 +33,23 @@ mod system {
         Ok((stream.into(), peer))
     }
 
-    /// Writes what the end of the stream follows at once: both go out as one segment.
+    /// Writes the last bytes of a stream, so that they go out in one segment with its end.
     pub(crate) fn write_last(stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
         Ok(send(stream, bytes, SendFlags::MORE | SendFlags::NOSIGNAL)?)
     }
 
-    /// Has the kernel ask a peer that has said nothing for `ping` whether it is there, several times within `write_time`.
-    /// (A second later than that, so that a heartbeat comes first, and no question is asked.)
+    /// Has the kernel ask a peer that was silent for `ping` whether it is there, several times within `write_time`. (It first
+    /// asks a second later, so that a heartbeat comes first, which makes the question needless.)
     pub(crate) fn probe(stream: &TcpStream, ping: Duration, write_time: Duration) {
         let seconds = |time: Duration| Duration::from_secs(time.as_secs().clamp(1, LONGEST));
-        // If it fails, a peer that has vanished keeps its place for longer.
+        // If this fails, the request of a peer that has vanished is held for longer.
         let _ = sockopt::set_tcp_keepidle(stream, seconds(ping.saturating_add(SHORTEST)));
         let _ = sockopt::set_tcp_keepintvl(stream, seconds(write_time / 4));
         let _ = sockopt::set_socket_keepalive(stream, true);
     }
 
-    /// Has the kernel give a connection up whose peer has acknowledged nothing for so long: of what was sent to it, or of
-    /// what [`probe`] asks.
+    /// Has the kernel give a connection up if its peer does not acknowledge within `time` the bytes that were sent, or the
+    /// questions of [`probe`].
     pub(crate) fn set_user_timeout(stream: &TcpStream, time: Duration) {
         let millis = time.max(SHORTEST).as_millis().min(i32::MAX as u128) as u32;
         let _ = sockopt::set_tcp_user_timeout(stream, millis);
@@ -67,7 +67,7 @@ mod system {
     pub(crate) fn accept(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
         let (stream, peer) = listener.accept()?;
         stream.set_nonblocking(true)?;
-        // If it fails, it is slower.
+        // If this fails, events are slower.
         let _ = stream.set_nodelay(true);
         Ok((stream, peer))
     }
@@ -76,7 +76,7 @@ mod system {
         stream.write(bytes)
     }
 
-    /// std can't ask for it: a peer that has vanished is noticed when the system's own patience ends.
+    /// std has no call for this: when a peer that has vanished is noticed is for the operating system to decide.
     pub(crate) fn probe(_: &TcpStream, _: Duration, _: Duration) {}
 
     pub(crate) fn set_user_timeout(_: &TcpStream, _: Duration) {}

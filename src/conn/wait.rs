@@ -1,4 +1,4 @@
-//! [`Wait`]: how a wait beside a held connection ended, and the one future that waits.
+//! [`Wait`]: how the wait of a held request has ended. [`HeldWait`]: the one future that waits so.
 
 use core::future::Future;
 use core::pin::Pin;
@@ -11,7 +11,7 @@ use super::Conn;
 use crate::error::{Error, Result};
 use crate::server::clock::Moment;
 
-/// How a wait ended.
+/// How a wait has ended.
 ///
 /// # Examples
 ///
@@ -33,51 +33,51 @@ use crate::server::clock::Moment;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Wait<T> {
-    /// What was waited for is there.
+    /// The future was ready, with this value.
     Ready(T),
     /// The time is up.
     Elapsed,
-    /// The peer sent a message; only a WebSocket says so, and its `recv` returns it at once.
+    /// The client has sent a message, which `recv` returns at once. Only the wait of a WebSocket ends so.
     Readable,
-    /// The peer has gone, or ended its input.
+    /// The client has gone, or has ended its input.
     Left,
-    /// The server shuts down: say the last word. Whoever waits on is told so again, and is cut off when the time of the
-    /// shutdown is up.
+    /// The server shuts down: now is the time for a last word. Each further wait ends so again, until the time of the
+    /// shutdown is up and the connection is cut off.
     Shutdown,
 }
 
-/// Who is at the other end of a held wait: the client of an exchange, or of a WebSocket.
-pub(crate) trait Peer {
+/// A connection whose request is held: an ordinary one, or a WebSocket.
+pub(crate) trait Held {
     fn conn(&mut self) -> &mut Conn;
 
-    /// Writes what is to be written.
+    /// Writes all bytes that wait to be written.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>>;
 
-    /// Nobody waits any more for the peer to read.
+    /// No future writes any more: see [`Patience`](super::patience::Patience).
     fn pause(&mut self) {
         self.conn().pause();
     }
 
-    /// What the peer sent, or that it has left.
-    fn poll_peer(&mut self, cx: &mut Context<'_>) -> Poll<Result<Sent>>;
+    /// Reads until the client has sent a message, or has left.
+    fn poll_client(&mut self, cx: &mut Context<'_>) -> Poll<Result<Heard>>;
 
-    /// When [`act`](Peer::act) is to be called, whatever the wait is for.
+    /// When [`act`](Held::act) is to be called.
     fn act_by(&mut self) -> Moment;
 
-    /// Does what is due by itself, such as a heartbeat.
+    /// Does what is due beside the wait, such as a heartbeat.
     fn act(&mut self) -> Result<()>;
 }
 
-/// What came from a peer.
-pub(crate) enum Sent {
-    /// Only a WebSocket's peer sends any.
+/// What was heard from a client.
+pub(crate) enum Heard {
+    /// A message of a WebSocket.
     #[cfg(feature = "ws")]
     Message,
-    /// It has gone, or ended its input.
+    /// The client has gone, or has ended its input.
     End,
 }
 
-impl Peer for Conn {
+impl Held for Conn {
     fn conn(&mut self) -> &mut Conn {
         self
     }
@@ -87,8 +87,8 @@ impl Peer for Conn {
         Conn::poll_flush(self, cx)
     }
 
-    fn poll_peer(&mut self, cx: &mut Context<'_>) -> Poll<Result<Sent>> {
-        self.poll_left(cx).map(|()| Ok(Sent::End))
+    fn poll_client(&mut self, cx: &mut Context<'_>) -> Poll<Result<Heard>> {
+        self.poll_end_of_input(cx).map(|()| Ok(Heard::End))
     }
 
     fn act_by(&mut self) -> Moment {
@@ -104,105 +104,105 @@ impl Peer for Conn {
 }
 
 pin_project! {
-    /// Waits for a future, and watches the peer and the server meanwhile. Written by hand, since it lies in the
-    /// memory of every held connection: as an `async fn` it took three times as much.
-    pub(crate) struct Held<'p, P: Peer, F> {
-        peer: &'p mut P,
+    /// Waits for a future, and watches the client and the server meanwhile. A future written by hand, since each held
+    /// request has one in its memory: as an `async fn` it took three times as much.
+    pub(crate) struct HeldWait<'p, H: Held, F> {
+        held: &'p mut H,
         #[pin]
         future: F,
         by: Moment,
     }
 
-    impl<P: Peer, F> PinnedDrop for Held<'_, P, F> {
+    impl<H: Held, F> PinnedDrop for HeldWait<'_, H, F> {
         fn drop(this: Pin<&mut Self>) {
-            this.project().peer.pause();
+            this.project().held.pause();
         }
     }
 }
 
-impl<'p, P: Peer, F> Held<'p, P, F> {
-    pub(crate) fn new(peer: &'p mut P, future: F, within: Duration) -> Held<'p, P, F> {
-        let by = peer.conn().seat.deadline(within);
-        Held { peer, future, by }
+impl<'p, H: Held, F> HeldWait<'p, H, F> {
+    pub(crate) fn new(held: &'p mut H, future: F, within: Duration) -> HeldWait<'p, H, F> {
+        let by = held.conn().seat.deadline(within);
+        HeldWait { held, future, by }
     }
 }
 
-impl<P: Peer, F: Future> Future for Held<'_, P, F> {
+impl<H: Held, F: Future> Future for HeldWait<'_, H, F> {
     type Output = Result<Wait<F::Output>>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        // Whoever never has to wait gives way to other connections here, also one that ignores how its waits end.
-        ready!(this.peer.conn().turns.poll_give_way(cx));
+        // A handler that never has to wait lets other connections go first here, also if it ignores how its waits end.
+        ready!(this.held.conn().turns.poll_give_way(cx));
         let end = loop {
-            if let Err(error) = this.peer.conn().keep() {
+            if let Err(error) = this.held.conn().ensure_held() {
                 break Err(error);
             }
-            // While the peer does not read there is nothing to ask the future for.
-            let mut flushed = this.peer.poll_flush(cx)?;
+            // While bytes wait to be written, the future's value could not be used.
+            let mut flushed = this.held.poll_flush(cx)?;
             let writes = flushed.is_pending();
             let future = Some(this.future.as_mut()).filter(|_| !writes);
-            if let Poll::Ready(end) = poll_sources(&mut **this.peer, future, cx) {
+            if let Poll::Ready(end) = poll_sources(&mut **this.held, future, cx) {
                 break end;
             }
-            // What was read may ask for an answer, as a ping does.
-            if flushed.is_ready() && !this.peer.conn().out.is_empty() {
-                flushed = this.peer.poll_flush(cx)?;
+            // The read may have pushed an answer, such as a pong.
+            if flushed.is_ready() && !this.held.conn().out.is_empty() {
+                flushed = this.held.poll_flush(cx)?;
             }
-            match poll_time(&mut **this.peer, cx, *this.by, flushed.is_pending()) {
+            match poll_time(&mut **this.held, cx, *this.by, flushed.is_pending()) {
                 Poll::Pending => {
-                    this.peer.conn().turns.rest();
+                    this.held.conn().turns.rest();
                     return Poll::Pending;
                 }
                 Poll::Ready(Some(end)) => break Ok(end),
                 Poll::Ready(None) => {
-                    if let Err(error) = this.peer.act() {
+                    if let Err(error) = this.held.act() {
                         break Err(error);
                     }
                 }
             }
         };
-        this.peer.conn().turns.take(1);
+        this.held.conn().turns.count(1);
         Poll::Ready(end)
     }
 }
 
-/// The future, and the peer or a shutdown, each first in its turn: neither can hide the other by having always something
-/// to say. There is no future to ask while the peer does not read.
-fn poll_sources<P: Peer, F: Future>(
-    peer: &mut P,
+/// Polls the two sources of a wait: the future on one side, the client and the shutdown on the other. Each side is first in
+/// its turn, so that neither can hide the other by always being ready. `future` is `None` while bytes wait to be written.
+fn poll_sources<H: Held, F: Future>(
+    held: &mut H,
     future: Option<Pin<&mut F>>,
     cx: &mut Context<'_>,
 ) -> Poll<Result<Wait<F::Output>>> {
-    let Some(future) = future else { return peer.poll_peer(cx).map_ok(Sent::into_wait) };
-    let peer_first = core::mem::take(&mut peer.conn().turns.peer_first);
-    if peer_first {
-        match peer.poll_peer(cx) {
-            Poll::Ready(sent) => return Poll::Ready(sent.map(Sent::into_wait)),
-            Poll::Pending if peer.conn().is_draining() => return Poll::Ready(Ok(Wait::Shutdown)),
+    let Some(future) = future else { return held.poll_client(cx).map_ok(Heard::into_wait) };
+    let client_first = core::mem::take(&mut held.conn().turns.client_first);
+    if client_first {
+        match held.poll_client(cx) {
+            Poll::Ready(sent) => return Poll::Ready(sent.map(Heard::into_wait)),
+            Poll::Pending if held.conn().is_draining() => return Poll::Ready(Ok(Wait::Shutdown)),
             Poll::Pending => {}
         }
     }
     if let Poll::Ready(value) = future.poll(cx) {
-        peer.conn().turns.peer_first = true;
+        held.conn().turns.client_first = true;
         return Poll::Ready(Ok(Wait::Ready(value)));
     }
-    match peer_first {
+    match client_first {
         true => Poll::Pending,
-        false => peer.poll_peer(cx).map_ok(Sent::into_wait),
+        false => held.poll_client(cx).map_ok(Heard::into_wait),
     }
 }
 
-/// The end of the wait by time or by a shutdown, or `None` if something else is due. While something waits to be written
-/// that goes out first.
-fn poll_time<P: Peer, T>(
-    peer: &mut P,
+/// The end of the wait by time or by a shutdown, or `None` if something else is due. `writes` is whether bytes wait to be
+/// written: as long as they do, the wait does not end.
+fn poll_time<H: Held, T>(
+    held: &mut H,
     cx: &mut Context<'_>,
     by: Moment,
     writes: bool,
 ) -> Poll<Option<Wait<T>>> {
-    let act_by = peer.act_by();
-    let conn = peer.conn();
+    let act_by = held.act_by();
+    let conn = held.conn();
     let ends_by = if writes { conn.out.by() } else { by };
     let due = conn.poll_due(cx, act_by.min(ends_by));
     // Look for a shutdown behind that: one between the two would wake nobody.
@@ -212,19 +212,19 @@ fn poll_time<P: Peer, T>(
     due.map(|()| if conn.seat.now() >= by && !writes { Some(Wait::Elapsed) } else { None })
 }
 
-impl Sent {
+impl Heard {
     fn into_wait<T>(self) -> Wait<T> {
         match self {
             #[cfg(feature = "ws")]
-            Sent::Message => Wait::Readable,
-            Sent::End => Wait::Left,
+            Heard::Message => Wait::Readable,
+            Heard::End => Wait::Left,
         }
     }
 }
 
 impl Conn {
-    /// Keeps a place among the held for this wait, unless the server has cut everything.
-    fn keep(&mut self) -> Result<()> {
+    /// Takes a permit to hold the request, or keeps it, unless the server has cut all connections off.
+    fn ensure_held(&mut self) -> Result<()> {
         self.check_cut()?;
         if self.hold() { Ok(()) } else { Err(Error::Full) }
     }

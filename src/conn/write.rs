@@ -1,4 +1,4 @@
-//! How a [`Conn`] writes: within its time, and in turn with the others.
+//! How a [`Conn`] writes: within [`Limits::write_time`](crate::Limits::write_time), and in turn with other connections.
 
 use core::future::Future;
 use core::pin::Pin;
@@ -7,23 +7,24 @@ use std::task::{Context, Poll, ready};
 
 use super::Conn;
 use super::end::End;
-use super::wait::Peer;
+use super::wait::Held;
 use crate::error::{Error, Phase, Result};
 use crate::server::Stage;
 
 impl Conn {
-    /// Writes what is to be written, within [`Limits::write_time`]. Cancel-safe.
+    /// Writes the write buffer, within [`Limits::write_time`](crate::Limits::write_time). Cancel-safe.
     pub(crate) fn flush(&mut self) -> Flush<'_, Conn> {
-        Flush { peer: self }
+        Flush { held: self }
     }
 
-    /// Hands an error back for which nobody has waited: whoever goes on after it lets others go first.
+    /// Returns an error for which no future has waited, after the others had their turn: a handler may go on after it.
     pub(crate) async fn fail_in_turn(&mut self, error: Error) -> Result<()> {
         self.flush().await?;
         Err(error)
     }
 
-    /// An error if the server has cut everything; what is ending anyway may say its last word.
+    /// An error if the server has cut all connections off. A connection that is ending anyway may still write its last
+    /// response.
     pub(crate) fn check_cut(&self) -> Result<()> {
         match self.seat.server.stage() {
             Stage::Cut if !self.is_ending() => {
@@ -33,7 +34,7 @@ impl Conn {
         }
     }
 
-    /// Nobody waits any more for the peer to read.
+    /// No future writes any more: see [`Patience`](super::patience::Patience).
     #[inline]
     pub(crate) fn pause(&mut self) {
         if !self.out.is_empty() {
@@ -42,8 +43,8 @@ impl Conn {
         }
     }
 
-    /// Writes bytes straight from where they are if nothing is to go before them, and keeps what the peer does not take; a
-    /// flush is to follow.
+    /// Writes bytes from where they are, if the write buffer is empty; bytes that the peer does not take at once go into the
+    /// write buffer. A flush must follow.
     #[cfg(all(feature = "ws", not(feature = "tungstenite")))]
     pub(crate) fn write_now(&mut self, cx: &mut Context<'_>, mut bytes: &[u8]) -> Result<()> {
         self.check_cut()?;
@@ -57,14 +58,14 @@ impl Conn {
                 Poll::Pending => {}
             }
         }
-        // Also if nothing is left, where the stream itself is to be flushed.
+        // Also if no bytes are left, a stream other than TCP must be flushed: a write buffer that is not empty sees to it.
         if !bytes.is_empty() || !self.io.is_tcp() {
             self.out.bytes().extend_from_slice(bytes);
         }
         Ok(())
     }
 
-    /// Writes as much as the peer takes now.
+    /// Writes as many bytes as the peer takes now.
     pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.out.left() > 0 {
             match ready!(self.io.poll_write_parts(cx, self.out.rest(), self.out.is_last()))? {
@@ -73,7 +74,7 @@ impl Conn {
             }
         }
         ready!(self.io.poll_flush(cx))?;
-        // A half-close that takes its time, and the failure of one, is no matter of the answer's.
+        // The response is written, whether or not the half-close is pending or has failed.
         let last = self.out.is_last() && self.io.poll_close(cx, false).is_ready();
         self.out.clear();
         if last {
@@ -82,7 +83,7 @@ impl Conn {
         Poll::Ready(Ok(()))
     }
 
-    /// Writes what is to be written, within its time.
+    /// Writes the write buffer, within its deadline.
     #[inline]
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
         match self.out.is_empty() {
@@ -92,7 +93,7 @@ impl Conn {
     }
 
     fn poll_flush_all(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        // Mostly the peer takes it at once, and no time has to be looked up.
+        // Mostly the peer takes all bytes at once, and the clock need not be read.
         let error = match self.poll_write(cx) {
             Poll::Ready(Ok(())) => return Poll::Ready(Ok(())),
             Poll::Ready(Err(error)) => Error::from(error),
@@ -100,7 +101,7 @@ impl Conn {
                 self.turns.rest();
                 let seat = &self.seat;
                 let by = self.out.wait(seat.server.limits().write_time, || seat.now());
-                ready!(self.seat.poll_due(cx, by));
+                ready!(self.seat.poll_deadline(cx, by));
                 Error::Timeout(Phase::Write)
             }
         };
@@ -109,27 +110,27 @@ impl Conn {
     }
 }
 
-/// Writes what is to be written. By hand, since it lies in the memory of whatever writes: as an `async fn` it took three
-/// times as much.
-pub(crate) struct Flush<'p, P: Peer> {
-    pub(crate) peer: &'p mut P,
+/// Writes all bytes that wait to be written. A future written by hand, since each future that writes has one in its memory:
+/// as an `async fn` it took three times as much.
+pub(crate) struct Flush<'p, H: Held> {
+    pub(crate) held: &'p mut H,
 }
 
-impl<P: Peer> Future for Flush<'_, P> {
+impl<H: Held> Future for Flush<'_, H> {
     type Output = Result<()>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        let conn = self.peer.conn();
-        // Whoever never has to wait, or goes on after an error, lets others go first.
+        let conn = self.held.conn();
+        // A handler that never has to wait, or goes on after an error, lets others go first.
         ready!(conn.turns.poll_give_way(cx));
-        conn.turns.take(1);
+        conn.turns.count(1);
         conn.check_cut()?;
-        self.peer.poll_flush(cx)
+        self.held.poll_flush(cx)
     }
 }
 
-impl<P: Peer> Drop for Flush<'_, P> {
+impl<H: Held> Drop for Flush<'_, H> {
     fn drop(&mut self) {
-        self.peer.pause();
+        self.held.pause();
     }
 }

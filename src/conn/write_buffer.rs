@@ -1,4 +1,4 @@
-//! [`WriteBuffer`]: what a connection is about to write, and by when some of it must have been taken.
+//! [`WriteBuffer`]: the bytes that a connection is to write, and the deadline for progress with them.
 
 use core::cell::Cell;
 use std::io::IoSlice;
@@ -8,142 +8,145 @@ use super::patience::Patience;
 use crate::proto::content::Content;
 use crate::server::clock::Moment;
 
-/// As much must a peer take within [`Limits::write_time`](crate::Limits::write_time), in bytes, or all that is left: to
-/// take one byte now and then is no progress.
+/// Bytes that a client must take within [`Limits::write_time`](crate::Limits::write_time), or all that are left if they are
+/// fewer. To take one byte now and then is no progress.
 pub(crate) const PROGRESS: usize = 16 * 1024;
 
-/// Content up to this many bytes is copied behind its head, so that both are one write. Larger content is written from
+/// Content of up to so many bytes is copied behind its head, so that both are one write. Larger content is written from
 /// where it is.
 const COPIED: usize = 1024;
 
 /// The most memory in bytes that a thread keeps for its next answer.
 const REUSED: usize = 16 * 1024;
 
-/// What a connection is about to write: a word, which owns nothing while there is nothing.
+/// The bytes that a connection is to write. It is one word, which owns nothing while there are none.
 #[derive(Debug, Default)]
-pub(crate) struct WriteBuffer(Option<Box<Pending>>);
+pub(crate) struct WriteBuffer(Option<Box<Outgoing>>);
 
 #[derive(Debug, Default)]
-struct Pending {
+struct Outgoing {
     bytes: Vec<u8>,
-    /// Follows the bytes, from where it is.
+    /// Content that is written behind the bytes, from where it is.
     content: Content,
-    /// How many of both are written.
+    /// How many bytes of both are written.
     written: usize,
-    /// What the peer must take next, from when it first let something wait.
+    /// The progress that the client must make; `None` until it lets bytes wait.
     progress: Option<Progress>,
-    /// Whether the end of the stream follows.
+    /// Whether the end of the stream follows the content.
     last: bool,
 }
 
-/// So many bytes must be taken in that time.
+/// The progress that a client must make.
 #[derive(Debug)]
 struct Progress {
+    /// How many more bytes the client must take.
     left: usize,
+    /// The time in which it must take them.
     patience: Patience,
 }
 
 thread_local! {
-    /// The memory that this thread's last answer was written from, for the next one: it saves two allocations for each
-    /// answer and each event. A connection that waits for its peer to read gives it back.
-    static SPARE: Cell<Option<Box<Pending>>> = const { Cell::new(None) };
+    /// The memory of this thread's last write buffer, for its next one: it saves two allocations for each response and each
+    /// event. A connection that waits for a slow reader gives spare memory back here.
+    static SPARE: Cell<Option<Box<Outgoing>>> = const { Cell::new(None) };
 }
 
 impl WriteBuffer {
-    /// Whether nothing was put here since it was cleared. What is written in full stays until the stream has flushed it.
+    /// Whether nothing was added since the buffer was cleared. Bytes that are written stay until the stream has flushed them.
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_none()
     }
 
-    /// Where to append. What is written leaves, or it would stay for as long as a slow peer lets something wait.
+    /// The bytes, to append to. Bytes that are written are dropped here: else they would stay as long as a slow reader lets
+    /// other bytes wait.
     pub(crate) fn bytes(&mut self) -> &mut Vec<u8> {
-        let pending = self.pending();
-        pending.keep_content();
-        pending.bytes.drain(..core::mem::take(&mut pending.written));
-        &mut pending.bytes
+        let outgoing = self.outgoing();
+        outgoing.keep_content();
+        outgoing.bytes.drain(..core::mem::take(&mut outgoing.written));
+        &mut outgoing.bytes
     }
 
-    /// Appends an answer's content.
+    /// Appends the body of a response.
     pub(crate) fn push(&mut self, content: Content) {
         match content.bytes() {
             bytes if bytes.len() <= COPIED => self.bytes().extend_from_slice(bytes),
             _ => {
                 self.bytes();
-                self.pending().content = content;
+                self.outgoing().content = content;
             }
         }
     }
 
-    fn pending(&mut self) -> &mut Pending {
+    fn outgoing(&mut self) -> &mut Outgoing {
         self.0.get_or_insert_with(|| SPARE.take().unwrap_or_default())
     }
 
     /// How many bytes are not written yet.
     pub(crate) fn left(&self) -> usize {
-        self.0.as_ref().map_or(0, |pending| pending.left())
+        self.0.as_ref().map_or(0, |outgoing| outgoing.left())
     }
 
-    /// What is not written yet, in two parts of which either may be empty.
+    /// The bytes that are not written yet, in two parts, of which either may be empty.
     pub(crate) fn rest(&self) -> [IoSlice<'_>; 2] {
-        let parts = self.0.as_ref().map_or([&[][..], &[]], |pending| pending.rest());
+        let parts = self.0.as_ref().map_or([&[][..], &[]], |outgoing| outgoing.rest());
         parts.map(IoSlice::new)
     }
 
-    /// So many of the rest were written.
+    /// Counts so many more bytes as written.
     pub(crate) fn advance(&mut self, written: usize) {
-        let pending = self.pending();
-        pending.written += written;
-        pending.progress.take_if(|progress| {
+        let outgoing = self.outgoing();
+        outgoing.written += written;
+        outgoing.progress.take_if(|progress| {
             progress.left = progress.left.saturating_sub(written);
             progress.left == 0
         });
     }
 
-    /// The peer lets the rest wait; returns by when it must have taken some of it, `within` from the first time.
-    /// Memory that the rest does not need goes back to the thread.
+    /// The client lets the rest wait. Returns the deadline for its progress, which is `within` from the first time that it
+    /// let these bytes wait. Memory that the rest does not need goes back to the thread.
     pub(crate) fn wait(&mut self, within: Duration, now: impl FnOnce() -> Moment) -> Moment {
-        let pending = self.pending();
-        pending.give_back();
-        let left = pending.left().min(PROGRESS);
+        let outgoing = self.outgoing();
+        outgoing.shrink();
+        let left = outgoing.left().min(PROGRESS);
         let patience = Patience::Left(within);
-        pending.progress.get_or_insert(Progress { left, patience }).patience.go_on(now)
+        outgoing.progress.get_or_insert(Progress { left, patience }).patience.resume(now)
     }
 
-    /// Whoever has waited for the peer to read does so no more.
+    /// No future writes any more: see [`Patience`].
     pub(crate) fn pause(&mut self, now: impl FnOnce() -> Moment) {
-        if let Some(progress) = self.0.as_mut().and_then(|pending| pending.progress.as_mut()) {
+        if let Some(progress) = self.0.as_mut().and_then(|outgoing| outgoing.progress.as_mut()) {
             progress.patience.pause(now);
         }
     }
 
-    /// By when the peer must have read some of what waits.
+    /// The deadline for the client's progress; never, if it need make none.
     pub(crate) fn by(&self) -> Moment {
-        let progress = self.0.as_ref().and_then(|pending| pending.progress.as_ref());
+        let progress = self.0.as_ref().and_then(|outgoing| outgoing.progress.as_ref());
         progress.map_or(Moment::NEVER, |progress| progress.patience.by())
     }
 
-    /// The end of the stream follows what is there.
+    /// The end of the stream follows the bytes and the content.
     pub(crate) fn make_last(&mut self) {
-        self.pending().last = true;
+        self.outgoing().last = true;
     }
 
     pub(crate) fn is_last(&self) -> bool {
-        self.0.as_ref().is_some_and(|pending| pending.last)
+        self.0.as_ref().is_some_and(|outgoing| outgoing.last)
     }
 
-    /// All is written, or nobody wants it.
+    /// Empties the buffer: all bytes are written, or none of them is to be written any more.
     pub(crate) fn clear(&mut self) {
-        let Some(mut pending) = self.0.take() else { return };
-        if pending.bytes.capacity() <= REUSED {
-            let mut bytes = core::mem::take(&mut pending.bytes);
+        let Some(mut outgoing) = self.0.take() else { return };
+        if outgoing.bytes.capacity() <= REUSED {
+            let mut bytes = core::mem::take(&mut outgoing.bytes);
             bytes.clear();
-            *pending = Pending { bytes, ..Pending::default() };
-            SPARE.set(Some(pending));
+            *outgoing = Outgoing { bytes, ..Outgoing::default() };
+            SPARE.set(Some(outgoing));
         }
     }
 }
 
-impl Pending {
+impl Outgoing {
     fn left(&self) -> usize {
         self.bytes.len() + self.content.bytes().len() - self.written
     }
@@ -154,8 +157,8 @@ impl Pending {
         [&bytes[self.written.min(bytes.len())..], &content[behind..]]
     }
 
-    /// Takes over what is left of the content: something else is to follow it. (An answer whose future was dropped may be
-    /// half written when that happens.)
+    /// Copies the rest of the content behind the bytes, since other bytes are to follow it. (The content may be half written
+    /// if the future that wrote it was dropped.)
     fn keep_content(&mut self) {
         if !self.content.bytes().is_empty() {
             let [bytes, content] = self.rest();
@@ -164,8 +167,8 @@ impl Pending {
         }
     }
 
-    /// Keeps no more memory than the bytes take that are left, for the peer may let them wait for long.
-    fn give_back(&mut self) {
+    /// Keeps no more memory than the remaining bytes take, for the client may let them wait for long.
+    fn shrink(&mut self) {
         let left = self.bytes.len().saturating_sub(self.written);
         if self.bytes.capacity() <= 2 * left {
             return;
@@ -173,7 +176,7 @@ impl Pending {
         let kept = self.bytes[self.bytes.len() - left..].to_vec();
         self.written = self.written.saturating_sub(self.bytes.len());
         let bytes = core::mem::replace(&mut self.bytes, kept);
-        WriteBuffer(Some(Box::new(Pending { bytes, ..Pending::default() }))).clear();
+        WriteBuffer(Some(Box::new(Outgoing { bytes, ..Outgoing::default() }))).clear();
     }
 }
 
@@ -187,7 +190,7 @@ mod tests {
     }
 
     fn owned(buffer: &WriteBuffer) -> usize {
-        buffer.0.as_ref().map_or(0, |pending| pending.bytes.capacity())
+        buffer.0.as_ref().map_or(0, |outgoing| outgoing.bytes.capacity())
     }
 
     #[test]

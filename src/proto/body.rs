@@ -1,4 +1,4 @@
-//! How a request body is framed, and the decoder that finds its data: length and chunked (RFC 9112, 6 and 7).
+//! [`BodyDecoder`]: finds the data of a request body, by its length or in its chunks (RFC 9112, 6 and 7).
 
 use core::ops::Range;
 
@@ -7,52 +7,52 @@ use super::text::is_value_byte;
 use crate::error::Fault;
 use crate::limits::Limits;
 
-/// How a body is framed. There is never a guess: what is unclear was a [`Fault`].
+/// How a request body is framed. It is never guessed: a head whose framing is unclear is a [`Fault`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framing {
-    /// There is no body.
+    /// The request has no body.
     None,
-    /// This many bytes.
+    /// The body has this many bytes.
     Length(u64),
-    /// Chunks (RFC 9112, 7.1).
+    /// The body comes in chunks (RFC 9112, 7.1).
     Chunked,
 }
 
-/// What a decoder found.
+/// What one step of the decoder found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Piece {
     /// Data, at this place of the input.
     Data(Range<usize>),
-    /// All input is used and the body goes on.
+    /// All of the input is used, and the body goes on.
     NeedMore,
-    /// The body is over; what follows belongs to the next request.
+    /// The body is over; the bytes that follow belong to the next request.
     End,
 }
 
-/// Finds the data of one body in pieces of input, however they are cut.
+/// Finds the data of one request body. The data does not depend on how the input is cut.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Decoder {
-    state: State,
-    /// Bytes of data so far, counted against [`Limits::body`].
+pub struct BodyDecoder {
+    next: NextByte,
+    /// Bytes of data that have come, counted against [`Limits::body`].
     total: u64,
-    /// Bytes that are not data so far, counted against [`Limits::chunk_overhead`].
+    /// Bytes of extensions, leading zeros and trailers that have come, counted against [`Limits::chunk_overhead`].
     overhead: usize,
 }
 
 /// What the next byte is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    /// Data of a body with a length: this much is to come.
+enum NextByte {
+    /// Data of a body with a length, of which so many bytes are to come.
     Length(u64),
-    /// A digit of a chunk size; none has come yet.
+    /// The first digit of a chunk size.
     SizeStart,
-    /// A digit of a chunk size, or what ends it.
+    /// A further digit of this chunk size, or the byte that ends it.
     Size(u64),
-    /// A chunk extension (RFC 9112, 7.1.1) behind this size.
+    /// A byte of a chunk extension (RFC 9112, 7.1.1) behind this size.
     Extension(u64, Extension),
     /// The LF behind this size.
     SizeLf(u64),
-    /// Data of a chunk: this much is to come.
+    /// Data of a chunk, of which so many bytes are to come.
     Data(u64),
     /// The CR behind the data.
     DataCr,
@@ -69,7 +69,7 @@ enum State {
     /// The LF of the last line.
     LastLf,
     /// Nothing.
-    Done,
+    Nothing,
 }
 
 /// What the next byte of a chunk extension is.
@@ -79,7 +79,7 @@ enum Extension {
     Before,
     NameStart,
     Name,
-    /// A blank behind the name, or what follows it.
+    /// A blank behind the name, or the `=`, `;` or CR that follows the blanks.
     NameEnd,
     ValueStart,
     Value,
@@ -88,31 +88,31 @@ enum Extension {
     QuotedEnd,
 }
 
-impl Decoder {
-    /// A decoder for a body framed so.
-    pub fn new(framing: Framing) -> Decoder {
-        let state = match framing {
-            Framing::None | Framing::Length(0) => State::Done,
-            Framing::Length(length) => State::Length(length),
-            Framing::Chunked => State::SizeStart,
+impl BodyDecoder {
+    /// A decoder for a body with this framing.
+    pub fn new(framing: Framing) -> BodyDecoder {
+        let next = match framing {
+            Framing::None | Framing::Length(0) => NextByte::Nothing,
+            Framing::Length(length) => NextByte::Length(length),
+            Framing::Chunked => NextByte::SizeStart,
         };
-        Decoder { state, total: 0, overhead: 0 }
+        BodyDecoder { next, total: 0, overhead: 0 }
     }
 
     /// Whether the whole body was read.
     pub fn is_done(&self) -> bool {
-        self.state == State::Done
+        self.next == NextByte::Nothing
     }
 
-    /// Whether what is left may be read and thrown away within the limits, as far as it is known.
+    /// Whether the rest of the body may be read and discarded within the limits, as far as its size is known.
     pub(super) fn may_drain(&self, limits: &Limits) -> bool {
-        match self.state {
-            State::Length(left) => left <= limits.body as u64,
+        match self.next {
+            NextByte::Length(left) => left <= limits.body as u64,
             _ => true,
         }
     }
 
-    /// Finds the next piece of data; returns how much of the input is used up with it.
+    /// Finds the next piece of data; returns how many bytes of the input are used up with it.
     ///
     /// # Errors
     ///
@@ -120,20 +120,20 @@ impl Decoder {
     pub fn step(&mut self, input: &[u8], limits: &Limits) -> Result<(usize, Piece), Fault> {
         let mut used = 0;
         loop {
-            if self.state == State::Done {
+            if self.next == NextByte::Nothing {
                 return Ok((used, Piece::End));
             }
-            if let State::Length(left) | State::Data(left) = self.state {
+            if let NextByte::Length(left) | NextByte::Data(left) = self.next {
                 return self.data(input, used, left, limits);
             }
             let Some(byte) = input.get(used) else { return Ok((used, Piece::NeedMore)) };
-            self.state = self.after(*byte, limits)?;
+            self.next = self.after(*byte, limits)?;
             used += 1;
         }
     }
 
     fn data(&mut self, input: &[u8], at: usize, left: u64, limits: &Limits) -> Result<(usize, Piece), Fault> {
-        // Refuse a size that is too large before the first byte of it is used.
+        // Refuse a size that is too large before the first byte of its data is used.
         if !self.fits(left, limits) {
             return Err(Fault::BodyTooLarge);
         }
@@ -142,38 +142,38 @@ impl Decoder {
             return Ok((at, Piece::NeedMore));
         }
         self.total += len as u64;
-        self.state = match (self.state, left - len as u64) {
-            (State::Length(_), 0) => State::Done,
-            (State::Length(_), left) => State::Length(left),
-            (_, 0) => State::DataCr,
-            (_, left) => State::Data(left),
+        self.next = match (self.next, left - len as u64) {
+            (NextByte::Length(_), 0) => NextByte::Nothing,
+            (NextByte::Length(_), left) => NextByte::Length(left),
+            (_, 0) => NextByte::DataCr,
+            (_, left) => NextByte::Data(left),
         };
         Ok((at + len, Piece::Data(at..at + len)))
     }
 
-    /// Whether so many bytes of data more are within [`Limits::body`].
+    /// Whether so many more bytes of data are within [`Limits::body`].
     fn fits(&self, size: u64, limits: &Limits) -> bool {
         self.total.saturating_add(size) <= limits.body as u64
     }
 
-    /// The state after one more byte of framing. Each byte is compared, none is skipped.
-    fn after(&mut self, byte: u8, limits: &Limits) -> Result<State, Fault> {
-        match (self.state, byte) {
-            (State::SizeStart, _) => {
+    /// What comes after one more byte of framing. Each byte is compared, none is skipped.
+    fn after(&mut self, byte: u8, limits: &Limits) -> Result<NextByte, Fault> {
+        match (self.next, byte) {
+            (NextByte::SizeStart, _) => {
                 digit(byte).ok_or(Fault::Chunk(byte)).and_then(|size| self.sized(size, limits))
             }
-            (State::Size(size), _) => self.size(size, byte, limits),
-            (State::Extension(size, at), _) => {
+            (NextByte::Size(size), _) => self.size(size, byte, limits),
+            (NextByte::Extension(size, at), _) => {
                 self.count(limits)?;
                 at.after(size, byte).ok_or(Fault::Chunk(byte))
             }
-            (State::SizeLf(0), b'\n') => Ok(State::Trailer),
-            (State::SizeLf(size), b'\n') => Ok(State::Data(size)),
-            (State::DataCr, b'\r') => Ok(State::DataLf),
-            (State::DataLf, b'\n') => Ok(State::SizeStart),
-            (State::LastLf, b'\n') => Ok(State::Done),
-            (State::Trailer, b'\r') => Ok(State::LastLf),
-            (State::Trailer | State::TrailerName | State::TrailerValue | State::TrailerLf, _) => {
+            (NextByte::SizeLf(0), b'\n') => Ok(NextByte::Trailer),
+            (NextByte::SizeLf(size), b'\n') => Ok(NextByte::Data(size)),
+            (NextByte::DataCr, b'\r') => Ok(NextByte::DataLf),
+            (NextByte::DataLf, b'\n') => Ok(NextByte::SizeStart),
+            (NextByte::LastLf, b'\n') => Ok(NextByte::Nothing),
+            (NextByte::Trailer, b'\r') => Ok(NextByte::LastLf),
+            (NextByte::Trailer | NextByte::TrailerName | NextByte::TrailerValue | NextByte::TrailerLf, _) => {
                 self.count(limits)?;
                 self.trailer(byte)
             }
@@ -181,7 +181,7 @@ impl Decoder {
         }
     }
 
-    fn size(&mut self, size: u64, byte: u8, limits: &Limits) -> Result<State, Fault> {
+    fn size(&mut self, size: u64, byte: u8, limits: &Limits) -> Result<NextByte, Fault> {
         match (digit(byte), byte) {
             (Some(digit), _) => {
                 if size == 0 {
@@ -190,7 +190,7 @@ impl Decoder {
                 let size = size.checked_mul(16).ok_or(Fault::BodyTooLarge)?;
                 self.sized(size + digit, limits)
             }
-            (None, b'\r') => Ok(State::SizeLf(size)),
+            (None, b'\r') => Ok(NextByte::SizeLf(size)),
             (None, _) => {
                 let next = Extension::Before.after(size, byte).ok_or(Fault::Chunk(byte))?;
                 self.count(limits)?;
@@ -199,18 +199,18 @@ impl Decoder {
         }
     }
 
-    /// The state behind a digit: more of them make no size smaller, so one that is too large is refused here.
-    fn sized(&self, size: u64, limits: &Limits) -> Result<State, Fault> {
-        if self.fits(size, limits) { Ok(State::Size(size)) } else { Err(Fault::BodyTooLarge) }
+    /// What comes behind a digit of a size. Further digits make no size smaller, so a size that is too large is refused here.
+    fn sized(&self, size: u64, limits: &Limits) -> Result<NextByte, Fault> {
+        if self.fits(size, limits) { Ok(NextByte::Size(size)) } else { Err(Fault::BodyTooLarge) }
     }
 
-    fn trailer(&self, byte: u8) -> Result<State, Fault> {
-        match (self.state, byte) {
-            (State::Trailer | State::TrailerName, b) if TOKEN.has(b) => Ok(State::TrailerName),
-            (State::TrailerName, b':') => Ok(State::TrailerValue),
-            (State::TrailerValue, b'\r') => Ok(State::TrailerLf),
-            (State::TrailerValue, b) if is_value_byte(b) => Ok(State::TrailerValue),
-            (State::TrailerLf, b'\n') => Ok(State::Trailer),
+    fn trailer(&self, byte: u8) -> Result<NextByte, Fault> {
+        match (self.next, byte) {
+            (NextByte::Trailer | NextByte::TrailerName, b) if TOKEN.has(b) => Ok(NextByte::TrailerName),
+            (NextByte::TrailerName, b':') => Ok(NextByte::TrailerValue),
+            (NextByte::TrailerValue, b'\r') => Ok(NextByte::TrailerLf),
+            (NextByte::TrailerValue, b) if is_value_byte(b) => Ok(NextByte::TrailerValue),
+            (NextByte::TrailerLf, b'\n') => Ok(NextByte::Trailer),
             _ => Err(Fault::Chunk(byte)),
         }
     }
@@ -223,14 +223,14 @@ impl Decoder {
 }
 
 impl Extension {
-    /// The state after one more byte. Blanks around `;` and `=` are removed (RFC 9110, 5.6.3); one that stands before
-    /// neither is a fault, since parsers differ about it.
-    fn after(self, size: u64, byte: u8) -> Option<State> {
+    /// What comes after one more byte of an extension. Blanks around `;` and `=` are legal (RFC 9110, 5.6.3). A blank that
+    /// stands before neither is a fault, since parsers differ about it.
+    fn after(self, size: u64, byte: u8) -> Option<NextByte> {
         use Extension::{Before, Name, NameEnd, NameStart, Quoted, QuotedEnd, QuotedPair, Value, ValueStart};
         let next = match (self, byte) {
             (Before | Name | NameEnd | Value | QuotedEnd, b';') => NameStart,
             (Name | NameEnd, b'=') => ValueStart,
-            (Name | Value | QuotedEnd, b'\r') => return Some(State::SizeLf(size)),
+            (Name | Value | QuotedEnd, b'\r') => return Some(NextByte::SizeLf(size)),
             (NameStart | ValueStart | Before | NameEnd, b' ' | b'\t') => self,
             (Name, b' ' | b'\t') => NameEnd,
             (Value | QuotedEnd, b' ' | b'\t') => Before,
@@ -242,7 +242,7 @@ impl Extension {
             (Quoted | QuotedPair, b) if is_value_byte(b) => Quoted,
             _ => return None,
         };
-        Some(State::Extension(size, next))
+        Some(NextByte::Extension(size, next))
     }
 }
 

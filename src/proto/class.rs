@@ -1,6 +1,7 @@
-//! [`Class`]: which bytes the grammars allow, as a table: a target and its fields are looked up byte by byte.
+//! [`Class`]: which bytes a grammar allows. It is a table, since each byte of a request-target and of a field name is looked
+//! up.
 
-/// A bit of the table.
+/// A class of bytes: one bit in each entry of the table.
 #[derive(Clone, Copy)]
 pub(super) struct Class(u8);
 
@@ -10,13 +11,13 @@ pub(super) const TOKEN: Class = Class(1);
 /// `unreserved / sub-delims` (RFC 3986, 2).
 pub(super) const REG_NAME: Class = Class(2);
 
-/// What stands in a path as it is: `pchar` and `/` (RFC 3986, 3.3), and what browsers leave there. (The path
-/// percent-encode set of the URL standard lacks `[ ] |`. It has `^` since 2025, but not all clients follow yet. A `\`
-/// comes from no browser: they make a `/` of it.)
+/// The bytes that stand in a path without percent-encoding: `pchar` and `/` (RFC 3986, 3.3), and the bytes that browsers do
+/// not encode there. (The path percent-encode set of the URL standard lacks `[ ] |`. It has `^` since 2025, but not all
+/// clients follow yet. No browser sends a `\`: browsers turn it into a `/`.)
 pub(super) const PATH: Class = Class(4);
 
-/// What stands in a query as it is: `pchar`, `/` and `?` (RFC 3986, 3.4), and what browsers leave there: all that the
-/// query percent-encode set of the URL standard lacks.
+/// The bytes that stand in a query without percent-encoding: `pchar`, `/` and `?` (RFC 3986, 3.4), and all printable bytes
+/// that the query percent-encode set of the URL standard lacks, which browsers do not encode there.
 pub(super) const QUERY: Class = Class(8);
 
 static TABLE: [u8; 256] = {

@@ -1,14 +1,14 @@
-//! [`Content`]: what an answer carries behind its head.
+//! [`Content`]: the body of a response.
 
 use core::fmt;
 use std::borrow::Cow;
 use std::sync::Arc;
 
-/// What an answer carries behind its head. It is written from where it is: static and shared bytes are never copied
-/// for a slow client, and owned ones move in.
+/// The body of a response: bytes that are static, shared or owned. They are written from where they are: neither static nor
+/// shared bytes are copied for a slow reader, and owned bytes are moved.
 ///
-/// Nothing of it counts in [`Limits::worst_case`](crate::Limits::worst_case): static bytes are the program's, and shared
-/// and owned ones the embedder's, who made them.
+/// [`Limits::worst_case`](crate::Limits::worst_case) counts none of these bytes: static ones are part of the program, and
+/// the embedder allocates the shared and the owned ones.
 ///
 /// # Examples
 ///
@@ -16,17 +16,17 @@ use std::sync::Arc;
 /// use std::sync::Arc;
 /// use tidings::Response;
 ///
-/// // Made once, and shared by all who ask for it.
+/// // The page is read once, and all responses share it.
 /// let page: Arc<[u8]> = Arc::from(std::fs::read("README.md")?);
 /// let answer = Response::new(200).header("Content-Type", "text/markdown").body(page.clone());
 /// let icon = Response::new(200).header("Content-Type", "image/gif").body(b"GIF89a..");
 /// # std::io::Result::Ok(())
 /// ```
 #[derive(Clone)]
-pub struct Content(Kept);
+pub struct Content(Storage);
 
 #[derive(Clone)]
-enum Kept {
+enum Storage {
     Static(&'static [u8]),
     Shared(Arc<[u8]>),
     Owned(Vec<u8>),
@@ -34,7 +34,7 @@ enum Kept {
 
 impl Content {
     /// No bytes.
-    pub(crate) const EMPTY: Content = Content(Kept::Static(&[]));
+    pub(crate) const EMPTY: Content = Content(Storage::Static(&[]));
 
     /// The bytes.
     ///
@@ -46,9 +46,9 @@ impl Content {
     /// ```
     pub fn bytes(&self) -> &[u8] {
         match &self.0 {
-            Kept::Static(bytes) => bytes,
-            Kept::Shared(bytes) => bytes,
-            Kept::Owned(bytes) => bytes,
+            Storage::Static(bytes) => bytes,
+            Storage::Shared(bytes) => bytes,
+            Storage::Owned(bytes) => bytes,
         }
     }
 }
@@ -68,43 +68,43 @@ impl fmt::Debug for Content {
 
 impl From<&'static [u8]> for Content {
     fn from(bytes: &'static [u8]) -> Content {
-        Content(Kept::Static(bytes))
+        Content(Storage::Static(bytes))
     }
 }
 
 impl<const N: usize> From<&'static [u8; N]> for Content {
     fn from(bytes: &'static [u8; N]) -> Content {
-        Content(Kept::Static(bytes))
+        Content(Storage::Static(bytes))
     }
 }
 
 impl From<&'static str> for Content {
     fn from(text: &'static str) -> Content {
-        Content(Kept::Static(text.as_bytes()))
+        Content(Storage::Static(text.as_bytes()))
     }
 }
 
 impl From<Arc<[u8]>> for Content {
     fn from(bytes: Arc<[u8]>) -> Content {
-        Content(Kept::Shared(bytes))
+        Content(Storage::Shared(bytes))
     }
 }
 
 impl From<Arc<str>> for Content {
     fn from(text: Arc<str>) -> Content {
-        Content(Kept::Shared(text.into()))
+        Content(Storage::Shared(text.into()))
     }
 }
 
 impl From<Vec<u8>> for Content {
     fn from(bytes: Vec<u8>) -> Content {
-        Content(Kept::Owned(bytes))
+        Content(Storage::Owned(bytes))
     }
 }
 
 impl From<String> for Content {
     fn from(text: String) -> Content {
-        Content(Kept::Owned(text.into_bytes()))
+        Content(Storage::Owned(text.into_bytes()))
     }
 }
 

@@ -1,4 +1,4 @@
-//! [`Facts`]: what the fields of a head say about the connection and the body.
+//! [`Facts`]: what the header fields of a request say about the connection and the body.
 
 use super::body::Framing;
 use super::text::elements;
@@ -7,7 +7,7 @@ use super::value::{CHUNKED, Element, Value, expects};
 use super::version::Version;
 use crate::error::Fault;
 
-/// What the fields say about the connection and the body, gathered field by field.
+/// What the header fields say about the connection and the body, gathered field by field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Facts {
     pub(super) version: Version,
@@ -29,8 +29,8 @@ impl Facts {
         Facts { version, host: false, framing, close: false, keep_alive: false, expects_continue: false }
     }
 
-    /// Begins the value of a field, if such a field may stand here.
-    pub(super) fn begin(&self, name: &[u8]) -> Result<Value, Fault> {
+    /// Begins the value of the field with this name, if such a field may stand here.
+    pub(super) fn begin_value(&self, name: &[u8]) -> Result<Value, Fault> {
         // Most fields are told from these by the length of their name alone.
         let (known, value): (&[u8], _) = match name.len() {
             4 => (b"host", Value::Host(Authority::Start)),
@@ -40,31 +40,31 @@ impl Facts {
             17 => (b"transfer-encoding", Value::Coding(Element::EMPTY, false)),
             _ => return Ok(Value::Other),
         };
-        if name.eq_ignore_ascii_case(known) { self.admit(value) } else { Ok(Value::Other) }
+        if name.eq_ignore_ascii_case(known) { self.allow(value) } else { Ok(Value::Other) }
     }
 
-    fn admit(&self, value: Value) -> Result<Value, Fault> {
+    fn allow(&self, value: Value) -> Result<Value, Fault> {
         match (value, self.framing, self.version) {
             (Value::Host(_), _, _) if self.host => Err(Fault::Host),
-            // Of copies RFC 9112, 6.3 lets us refuse even equal ones, and two that differ in their zeros only are two
-            // readings for two parsers.
+            // RFC 9112, 6.3 lets us refuse a second `Content-Length` even if it is equal; and two that differ only in their
+            // leading zeros may be different for another parser.
             (Value::Length(_), Framing::Length(_), _) => Err(Fault::ContentLength),
             (Value::Coding(..), Framing::Chunked, _) => Err(Fault::TransferEncoding),
             (Value::Coding(..), _, Version::Http10) => Err(Fault::TransferEncoding),
             (Value::Length(_), Framing::Chunked, _) => Err(Fault::TwoFramings),
             (Value::Coding(..), Framing::Length(_), _) => Err(Fault::TwoFramings),
-            // It must be ignored (RFC 9110, 10.1.1).
+            // In HTTP/1.0, `Expect` must be ignored (RFC 9110, 10.1.1).
             (Value::Expect(..), _, Version::Http10) => Ok(Value::Other),
             (value, _, _) => Ok(value),
         }
     }
 
-    /// Takes a whole value into account, of which so much is judged.
-    pub(super) fn finish(&mut self, value: Value, judged: usize, bytes: &[u8]) -> Result<(), Fault> {
+    /// Takes a whole value into account. `bytes` is the value, of which `judged` bytes are judged.
+    pub(super) fn finish_value(&mut self, value: Value, judged: usize, bytes: &[u8]) -> Result<(), Fault> {
         match value {
-            // Half of an address, or of a `%XX`.
+            // The value ends within an address, or within a `%XX`.
             Value::Host(_) if judged < bytes.len() => return Err(Fault::Host),
-            // An empty one is what a client sends for a URI without an authority (RFC 9112, 3.2).
+            // A client sends an empty `Host` for a URI without an authority (RFC 9112, 3.2).
             Value::Host(_) | Value::HostEnd => self.host = true,
             Value::Length(Some(length)) | Value::LengthEnd(length) => self.framing = Framing::Length(length),
             Value::Length(None) => return Err(Fault::ContentLength),
@@ -79,8 +79,8 @@ impl Facts {
         Ok(())
     }
 
-    /// Checks what can only be known at the end of the head.
-    pub(super) fn check(&self) -> Result<(), Fault> {
+    /// Checks what only the end of the head can show: whether a field is missing.
+    pub(super) fn check_whole(&self) -> Result<(), Fault> {
         if self.version == Version::Http11 && !self.host { Err(Fault::Host) } else { Ok(()) }
     }
 }

@@ -1,51 +1,51 @@
-//! [`Fields`]: the field lines of a head, read one by one as they come (RFC 9112, 5).
+//! [`Fields`]: the header fields of a request, read line by line as they arrive (RFC 9112, 5).
 
 use super::class::TOKEN;
 use super::facts::Facts;
 use super::step::Step;
-use super::text::{blanks, is_blank, length, value_length};
+use super::text::{blanks, is_blank, prefix_length, value_length};
 use super::value::Value;
 use super::version::Version;
 use crate::error::Fault;
 use crate::limits::Limits;
 
-/// Where a field's name and value stand in the head. Half of a `Range`, since there are many of them.
+/// Where a field's name and value stand in the head. As pairs of `u32` they take half the memory of two `Range`s.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Field {
     pub(super) name: (u32, u32),
     pub(super) value: (u32, u32),
 }
 
-/// The field lines of a head as far as they have come.
+/// The field lines of a head as far as they have arrived.
 #[derive(Clone, Debug)]
 pub(super) struct Fields {
-    next: Next,
-    /// How much of the input is judged; where the head ends once it is whole.
+    next: NextByte,
+    /// How many bytes of the input are judged; once the head is whole, where it ends.
     pub(super) end: usize,
-    /// Where each whole field stands, in their order.
+    /// Where each whole field stands, in the order of the head.
     pub(super) at: Vec<Field>,
     pub(super) facts: Facts,
     /// Where the line begins that is being read.
     line: usize,
-    /// Where its name ends.
+    /// Where the name in that line ends.
     colon: usize,
-    /// Where its value begins.
+    /// Where the value in that line begins.
     start: usize,
     value: Value,
-    /// How much of the input the value is judged to.
+    /// The place in the input up to which the value is judged.
     judged: usize,
 }
 
 /// What the next byte is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Next {
-    /// The start of a line.
+enum NextByte {
+    /// The first byte of a line.
     Line,
-    /// One more of a name, or the colon.
+    /// A further byte of a name, or the colon.
     Name,
-    /// A blank before the value, or the value.
+    /// A blank before the value, or the first byte of the value.
     Blanks,
-    /// One more of a value, or the CR.
+    /// A further byte of a value, or the CR.
     Value,
     /// The LF behind a field.
     Lf,
@@ -55,16 +55,16 @@ enum Next {
 }
 
 impl Fields {
-    /// Those that begin at `start`.
+    /// The field lines that begin at `start`.
     pub(super) fn new(start: usize, version: Version) -> Fields {
         let facts = Facts::new(version);
-        let (next, at, value) = (Next::Line, Vec::new(), Value::Other);
+        let (next, at, value) = (NextByte::Line, Vec::new(), Value::Other);
         Fields { next, end: start, at, facts, line: start, colon: start, start, value, judged: start }
     }
 
-    /// Goes on reading: `bytes` is all that has come of the head.
+    /// Goes on reading. `bytes` is the head as far as it has arrived.
     pub(super) fn read(&mut self, bytes: &[u8], limits: &Limits) -> Result<Step<()>, Fault> {
-        while self.next != Next::Nothing {
+        while self.next != NextByte::Nothing {
             if let Step::NeedMore = self.read_line(bytes, limits)? {
                 return Ok(Step::NeedMore);
             }
@@ -72,25 +72,25 @@ impl Fields {
         Ok(Step::Complete(()))
     }
 
-    /// Goes on reading a line, from what is next in it to its end.
+    /// Goes on reading a line, from its next byte to its end.
     fn read_line(&mut self, bytes: &[u8], limits: &Limits) -> Result<Step<()>, Fault> {
-        if self.next == Next::Line {
+        if self.next == NextByte::Line {
             let Some(byte) = bytes.get(self.end) else { return Ok(Step::NeedMore) };
             self.begin_line(*byte, limits)?;
         }
-        if self.next == Next::Name {
-            self.end += length(&bytes[self.end..], TOKEN);
+        if self.next == NextByte::Name {
+            self.end += prefix_length(&bytes[self.end..], TOKEN);
             let Some(byte) = bytes.get(self.end) else { return Ok(Step::NeedMore) };
             self.end_name(*byte, bytes)?;
         }
-        if self.next == Next::Blanks {
+        if self.next == NextByte::Blanks {
             self.end += blanks(&bytes[self.end..]);
             if self.end == bytes.len() {
                 return Ok(Step::NeedMore);
             }
-            (self.start, self.judged, self.next) = (self.end, self.end, Next::Value);
+            (self.start, self.judged, self.next) = (self.end, self.end, NextByte::Value);
         }
-        if self.next == Next::Value {
+        if self.next == NextByte::Value {
             self.end += value_length(&bytes[self.end..]);
             if self.value != Value::Other {
                 self.judged += self.value.read(&bytes[self.judged..self.end])?;
@@ -100,31 +100,31 @@ impl Fields {
         }
         match (bytes.get(self.end), self.next) {
             (None, _) => return Ok(Step::NeedMore),
-            (Some(b'\n'), Next::LastLf) => self.go_on(1, Next::Nothing),
+            (Some(b'\n'), NextByte::LastLf) => self.step_to(1, NextByte::Nothing),
             (Some(b'\n'), _) => self.end_line(bytes, limits),
             (Some(byte), _) => return Err(self.fault(*byte)),
         }
         Ok(Step::Complete(()))
     }
 
-    /// This byte, which comes next, is not legal.
+    /// The fault of the next byte, which is not legal at its place.
     fn fault(&self, byte: u8) -> Fault {
         let (line, at) = (self.at.len() as u32 + 1, (self.end - self.line) as u32 + 1);
         Fault::Field { line, at, byte }
     }
 
-    /// How much of the input is not looked at again but for the name of a field, once, when its colon comes, and a value
-    /// that is a list, once, when it is whole.
+    /// How many bytes of the input are never looked at again. There are two exceptions, each looked at once more: the name
+    /// of a field when its colon arrives, and a value that is a list when it is whole.
     #[cfg(test)]
     pub(super) fn judged(&self) -> usize {
         match self.next {
-            Next::Value if self.value != Value::Other => self.judged,
+            NextByte::Value if self.value != Value::Other => self.judged,
             _ => self.end,
         }
     }
 
-    /// So much more is judged, and this comes next.
-    fn go_on(&mut self, length: usize, next: Next) {
+    /// Counts `length` more bytes as judged; `next` comes next.
+    fn step_to(&mut self, length: usize, next: NextByte) {
         self.end += length;
         self.next = next;
     }
@@ -133,13 +133,13 @@ impl Fields {
         self.line = self.end;
         match byte {
             b'\r' => {
-                self.facts.check()?;
-                self.go_on(1, Next::LastLf);
+                self.facts.check_whole()?;
+                self.step_to(1, NextByte::LastLf);
             }
             b'\n' => return Err(Fault::LineEnd),
             byte if !TOKEN.has(byte) => return Err(self.fault(byte)),
             _ if self.at.len() >= limits.headers => return Err(Fault::TooManyFields),
-            _ => self.next = Next::Name,
+            _ => self.next = NextByte::Name,
         }
         Ok(())
     }
@@ -149,8 +149,8 @@ impl Fields {
             return Err(self.fault(byte));
         }
         self.colon = self.end;
-        self.value = self.facts.begin(&bytes[self.line..self.colon])?;
-        self.go_on(1, Next::Blanks);
+        self.value = self.facts.begin_value(&bytes[self.line..self.colon])?;
+        self.step_to(1, NextByte::Blanks);
         Ok(())
     }
 
@@ -161,14 +161,14 @@ impl Fields {
             byte => return Err(self.fault(byte)),
         }
         if self.value != Value::Other {
-            self.facts.finish(self.value, self.judged - self.start, &bytes[self.start..self.end])?;
+            self.facts.finish_value(self.value, self.judged - self.start, &bytes[self.start..self.end])?;
         }
-        self.go_on(1, Next::Lf);
+        self.step_to(1, NextByte::Lf);
         Ok(())
     }
 
     fn end_line(&mut self, bytes: &[u8], limits: &Limits) {
-        // Without the CR and the blanks before it.
+        // The value ends before the CR, and before the blanks in front of that.
         let mut end = self.end - 1;
         while end > self.start && is_blank(bytes[end - 1]) {
             end -= 1;
@@ -180,11 +180,11 @@ impl Fields {
             name: (self.line as u32, self.colon as u32),
             value: (self.start as u32, end as u32),
         });
-        self.go_on(1, Next::Line);
+        self.step_to(1, NextByte::Line);
     }
 
-    /// Makes room for as many fields as seem to come, at most twice as many as there are, and never for more than are
-    /// counted in [`Limits::worst_case`].
+    /// Makes room for as many fields as the `left` bytes are likely to hold, or for twice as many as there are, and never for
+    /// more than [`Limits::worst_case`] counts.
     #[cold]
     fn grow(&mut self, left: usize, limits: &Limits) {
         let most = limits.most_fields();

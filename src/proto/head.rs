@@ -1,4 +1,4 @@
-//! [`Head`]: a request line and its header fields, as the embedder sees them. `head_reader.rs` reads them.
+//! [`Head`]: a request line and its header fields, as the embedder sees them. `head_reader.rs` parses them.
 
 use core::ops::Range;
 use std::borrow::Cow;
@@ -17,7 +17,7 @@ use super::version::Version;
 use crate::error::Fault;
 use crate::limits::Limits;
 
-/// A request line and its header fields.
+/// The head of a request: the request line and the header fields.
 ///
 /// # Examples
 ///
@@ -38,7 +38,7 @@ use crate::limits::Limits;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Head {
-    /// The head as it came; everything below points into it.
+    /// The head as it was received; the ranges below point into it.
     bytes: Vec<u8>,
     /// Where the method stands.
     method: Range<usize>,
@@ -48,25 +48,25 @@ pub struct Head {
     path: Path,
     /// Where the raw query stands.
     query: Range<usize>,
-    /// What the request line says, 1.x above 1.1 taken as 1.1.
+    /// The version in the request line; a 1.x above 1.1 is taken as 1.1.
     version: Version,
-    /// Where the fields stand, in their order.
+    /// Where the fields stand, in the order in which they were received.
     fields: Vec<Field>,
     /// What the fields say about the connection and the body.
     facts: Facts,
 }
 
-/// A path: mostly it is just as it came.
+/// A path: mostly it stands in the head.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Path {
-    /// It stands in the head.
+    /// The path stands in the head, at this place.
     Here(Range<usize>),
-    /// It was percent-encoded, or left out.
+    /// The path that was percent-encoded in the head, or left out.
     Decoded(Box<str>),
 }
 
 impl Path {
-    /// The path of a target; one in absolute-form that has none has `/`, or `*` for OPTIONS (RFC 9112, 3.2.4).
+    /// The path of a request-target. If an absolute-form has none, its path is `/`, or `*` for OPTIONS (RFC 9112, 3.2.4).
     fn new(line: &RequestLine, bytes: &[u8]) -> Path {
         let path = line.path();
         match &bytes[path.clone()] {
@@ -81,7 +81,7 @@ impl Path {
 }
 
 impl Head {
-    /// What an exchange shows that has given its head back.
+    /// The head that an exchange shows after it has dropped its own.
     pub(crate) const EMPTY: Head = Head {
         bytes: Vec::new(),
         method: 0..0,
@@ -93,11 +93,11 @@ impl Head {
         facts: Facts::new(Version::Http11),
     };
 
-    /// Reads a head at the start of `input`; returns it with the number of bytes that it took.
+    /// Parses the head at the start of `input`; returns it with the number of bytes that it takes.
     ///
     /// # Errors
     ///
-    /// The first fault in the order of the bytes, however they were cut.
+    /// The first fault in the order of the bytes.
     ///
     /// # Examples
     ///
@@ -119,7 +119,7 @@ impl Head {
         })
     }
 
-    /// The head that was read, of which these are the bytes.
+    /// The head that `reader` has found in these bytes.
     pub(super) fn new(bytes: Vec<u8>, reader: HeadReader) -> Head {
         let HeadReader { line, fields } = reader;
         let Fields { at: mut fields, facts, .. } = fields.unwrap_or(Fields::new(line.end, line.version));
@@ -129,7 +129,7 @@ impl Head {
         Head { method: line.method, target, path, query, version: line.version, fields, facts, bytes }
     }
 
-    /// The method, as it came: methods are case-sensitive (RFC 9110, 9.1).
+    /// The method, as it was received: methods are case-sensitive (RFC 9110, 9.1).
     ///
     /// # Examples
     ///
@@ -149,7 +149,7 @@ impl Head {
         ascii(&self.bytes[self.method.clone()])
     }
 
-    /// The request-target, as it came (RFC 9112, 3.2).
+    /// The request-target, as it was received (RFC 9112, 3.2).
     ///
     /// # Examples
     ///
@@ -169,9 +169,10 @@ impl Head {
         ascii(&self.bytes[self.target.clone()])
     }
 
-    /// The path, percent-decoded; what is not UTF-8 in it is U+FFFD. `*` for OPTIONS of the whole server.
+    /// The path, percent-decoded. Bytes that are not UTF-8 become U+FFFD. The path is `*` for `OPTIONS *`, which asks about
+    /// the whole server.
     ///
-    /// An encoded slash is decoded as well: who tells `%2F` from `/` looks at [`target`](Head::target).
+    /// An encoded slash is decoded as well: a handler that tells `%2F` from `/` looks at [`target`](Head::target).
     ///
     /// # Examples
     ///
@@ -193,7 +194,8 @@ impl Head {
         }
     }
 
-    /// The first value of `name` in the query, decoded as a form is (`+` is a blank).
+    /// The first value of `name` in the query, decoded as `application/x-www-form-urlencoded` (`+` is a blank). It is `None`
+    /// if the query has no such name, and empty if the name has no value.
     ///
     /// # Examples
     ///
@@ -215,7 +217,7 @@ impl Head {
         self.queries(name).next()
     }
 
-    /// All values of `name` in the query, in their order, decoded as a form is.
+    /// All values of `name` in the query, in the order of the query, decoded as [`query`](Head::query) does.
     ///
     /// # Examples
     ///
@@ -239,7 +241,8 @@ impl Head {
             .map(|(_, value)| uri::decode(value, true))
     }
 
-    /// The value of the first field called `name`, in any case; `None` if there is none or it is not UTF-8.
+    /// The value of the first field with this name, whose letters may be in either case. It is `None` if there is no such
+    /// field, or if its value is not UTF-8.
     ///
     /// # Examples
     ///
@@ -260,7 +263,8 @@ impl Head {
         core::str::from_utf8(value).ok()
     }
 
-    /// All fields in their order, repeated ones repeated.
+    /// The name and the value of each field, in the order in which they were received. A field that was repeated is repeated
+    /// here.
     ///
     /// # Examples
     ///
@@ -278,14 +282,14 @@ impl Head {
     /// # tidings::Result::Ok(()) }).unwrap();
     /// ```
     pub fn headers(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        self.fields.iter().map(|field| (ascii(self.part(field.name)), self.part(field.value)))
+        self.fields.iter().map(|field| (ascii(self.slice(field.name)), self.slice(field.value)))
     }
 
-    fn part(&self, (start, end): (u32, u32)) -> &[u8] {
+    fn slice(&self, (start, end): (u32, u32)) -> &[u8] {
         &self.bytes[start as usize..end as usize]
     }
 
-    /// The version of the request.
+    /// The HTTP version of the request.
     ///
     /// # Examples
     ///
@@ -304,13 +308,13 @@ impl Head {
         self.version
     }
 
-    /// All values of the fields called `name`.
+    /// The values of all fields with this name.
     pub(crate) fn values<'a, 'n>(&'a self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
         self.headers().filter(move |(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
-    /// The elements of the list that the fields called `name` make together, but for empty ones, which a recipient
-    /// ignores (RFC 9110, 5.6.1.2).
+    /// The elements of the list that all fields with this name make together. Empty elements are left out: a recipient
+    /// ignores them (RFC 9110, 5.6.1.2).
     #[cfg(feature = "ws")]
     pub(crate) fn list<'a, 'n>(&'a self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
         self.values(name).flat_map(elements).filter(|element| !element.is_empty())
@@ -343,13 +347,13 @@ impl Head {
         self.facts.expects_continue && self.facts.framing != Framing::None
     }
 
-    /// Whether the client wants to go on after the answer (RFC 9112, 9.3).
+    /// Whether the client wants to keep the connection after the response (RFC 9112, 9.3).
     pub(crate) fn keep_alive(&self) -> bool {
         let Facts { version, close, keep_alive, .. } = self.facts;
         !close && (version == Version::Http11 || keep_alive)
     }
 
-    /// The bytes that the head takes, for who counts them.
+    /// How many bytes of memory the head takes, counted against [`Limits::buffered`].
     pub(crate) fn len(&self) -> usize {
         let decoded = if let Path::Decoded(path) = &self.path { path.len() } else { 0 };
         self.bytes.len() + decoded

@@ -1,4 +1,4 @@
-//! [`HeadReader`]: a head as far as it has come. What is judged of it is not looked at again, however the bytes come.
+//! [`HeadReader`]: a head as far as it has arrived. Bytes that are judged are not looked at again, however the head is cut.
 
 use super::fields::Fields;
 use super::request_line::RequestLine;
@@ -6,20 +6,20 @@ use super::step::Step;
 use crate::error::Fault;
 use crate::limits::Limits;
 
-/// A head as far as it has come.
+/// A head as far as it has arrived.
 #[derive(Clone, Debug)]
 pub(super) struct HeadReader {
     pub(super) line: RequestLine,
-    /// Once the request line is whole.
+    /// The field lines; `None` until the request line is whole.
     pub(super) fields: Option<Fields>,
 }
 
 impl HeadReader {
     pub(super) const NEW: HeadReader = HeadReader { line: RequestLine::NEW, fields: None };
 
-    /// Goes on reading the head at the start of `input`, which is all that has come; returns how many bytes it takes.
+    /// Goes on reading the head at the start of `input`, which is all that has arrived; returns how many bytes the head takes.
     pub(super) fn read(&mut self, input: &[u8], limits: &Limits) -> Result<Step<usize>, Fault> {
-        // Places in a head are 32 bits wide.
+        // A place in a head is a `u32`.
         let most = limits.head.min(u32::MAX as usize);
         let window = &input[..input.len().min(most)];
         let full = window.len() == most;

@@ -1,23 +1,23 @@
-//! [`Headers`]: the fields of an answer, checked and written down as they are added.
+//! [`Headers`]: the header fields of a response, checked and encoded as they are added.
 
 use super::text::{is_token, is_value_byte};
 use crate::error::{Error, Result};
 
-/// The fields of an answer, but for those that the connection writes.
+/// The header fields of a response, except those that the connection writes.
 #[derive(Clone, Debug, Default)]
 pub struct Headers {
-    /// As they go out, each with its line end.
+    /// The field lines as they are written, each with its CRLF.
     lines: String,
-    /// Which of [`SINGLETONS`] are among them, a bit each.
+    /// Which of [`SINGLETONS`] are among the lines, a bit each.
     singletons: u16,
-    /// The options of `Connection`, which the connection completes.
+    /// The options of `Connection`, to which the connection adds its own.
     connection: String,
-    /// Whether one of them is `close`.
+    /// Whether the handler has added the option `close`.
     closes: bool,
 }
 
-/// Fields of which an answer has one at most: a second one takes the place of the first. (Not `Set-Cookie`, `Vary` and other
-/// lists, of which each may have its own line: RFC 9110, 5.3.)
+/// Fields of which a response has one at most: a second one replaces the first. (`Set-Cookie`, `Vary` and other fields that
+/// are lists may stand in several lines: RFC 9110, 5.3.)
 const SINGLETONS: [&str; 15] = [
     "Access-Control-Allow-Credentials",
     "Access-Control-Allow-Origin",
@@ -36,14 +36,15 @@ const SINGLETONS: [&str; 15] = [
     "X-Accel-Buffering",
 ];
 
-/// The bit of a singleton; none for other fields.
+/// The bit of a singleton; 0 for other fields.
 fn bit(name: &str) -> u16 {
     let is = |singleton: &&str| singleton.len() == name.len() && singleton.eq_ignore_ascii_case(name);
     SINGLETONS.iter().position(is).map_or(0, |place| 1 << place)
 }
 
 impl Headers {
-    /// Adds a field.
+    /// Adds a field, or replaces it if it is a singleton. A field that is not legal, or not the handler's to set, is
+    /// [`Error::Misuse`].
     pub(crate) fn add(&mut self, name: &str, value: &str) -> Result<()> {
         check(name, value)?;
         if name.eq_ignore_ascii_case("connection") {
@@ -51,7 +52,7 @@ impl Headers {
             return Ok(());
         }
         if self.lines.is_empty() {
-            // Room for some at once: growing step by step takes longer than all else here.
+            // Make room for several fields at once: to grow with each of them takes longer than everything else here.
             self.lines.reserve(160);
         }
         let bit = bit(name);
@@ -64,7 +65,7 @@ impl Headers {
         Ok(())
     }
 
-    /// Adds all of another's, but for singletons that are here already.
+    /// Adds all fields of `other`, except singletons that are here already.
     pub(crate) fn append(&mut self, other: &Headers) {
         if self.singletons & other.singletons == 0 {
             self.lines.push_str(&other.lines);
@@ -82,12 +83,12 @@ impl Headers {
         }
     }
 
-    /// The lines, each with its end.
+    /// The field lines, each with its CRLF.
     fn each(&self) -> impl Iterator<Item = &str> {
         self.lines.split_inclusive('\n')
     }
 
-    /// Adds an option of `Connection`. Whether it persists is for the connection to say.
+    /// Adds an option of `Connection`. `keep-alive` is ignored: the connection alone knows whether it persists.
     fn add_option(&mut self, option: &str) {
         match option.to_ascii_lowercase().as_str() {
             "close" => self.closes = true,
@@ -96,7 +97,7 @@ impl Headers {
         }
     }
 
-    /// The lines that may stand in a 101: without `Upgrade`, which the handshake writes itself.
+    /// The field lines that may stand in a 101. `Upgrade` may not: the handshake writes it itself.
     #[cfg(feature = "ws")]
     pub(super) fn lines_of_upgrade(&self) -> impl Iterator<Item = &str> {
         self.each().filter(|line| !name_of(line).eq_ignore_ascii_case("upgrade"))
@@ -110,12 +111,12 @@ impl Headers {
         &self.lines
     }
 
-    /// Whether the answer itself asks for the connection to be closed.
+    /// Whether the handler has asked for the connection to be closed.
     pub(super) fn closes(&self) -> bool {
         self.closes
     }
 
-    /// The options of the one `Connection`: what the answer has itself and what the connection adds.
+    /// The value of the one `Connection` field: the handler's options, and the one that the connection adds.
     pub(super) fn connection(&self, added: &str) -> String {
         let mut options = self.connection.clone();
         if !added.is_empty() {
@@ -135,7 +136,7 @@ fn name_of(line: &str) -> &str {
     line.split(':').next().unwrap_or_default()
 }
 
-/// Is it legal to add this field to an answer?
+/// Checks that a handler may add this field to a response.
 fn check(name: &str, value: &str) -> Result<()> {
     if !is_token(name.as_bytes()) || !value.bytes().all(is_value_byte) {
         return Err(Error::Misuse("a header field is not legal"));

@@ -1,19 +1,19 @@
 //! [`Http1`]: the server's half of one HTTP/1.1 connection as a state machine. Read this file first.
 //!
-//! Bytes that came go in by [`Http1::receive`], requests come out of [`Http1::head`] and [`Http1::data`], and
-//! the bytes of an answer are appended to a buffer of the caller's. [`Http1::state`] says at any time what the machine
-//! is at, as one value with both sides in it; to ask changes nothing. The two sides move on their own (a body is read
-//! while the answer streams, pipelined bytes wait behind it), and meet at the end of an exchange:
+//! Received bytes go in by [`Http1::receive`], requests come out of [`Http1::head`] and [`Http1::data`], and the bytes
+//! of a response are appended to a buffer of the caller's. [`Http1::state`] is one value with the states of both sides;
+//! to ask for it changes nothing. The two sides move on their own (a body is read while the response streams, pipelined
+//! bytes wait behind it), and meet at the end of an exchange:
 //!
 //! | receiving  | means                                          | leaves by                                            |
 //! | ---------- | ---------------------------------------------- | ---------------------------------------------------- |
 //! | `First`    | no byte of the connection's first request came | a byte → `Head`; the end → `Over`                    |
 //! | `Idle`     | no byte of the next request came               | a byte → `Head`; the end → `Over`                    |
 //! | `Head`     | part of a head came                            | a head → `Body` or `Complete`; a fault, the end → `Over` |
-//! | `Body`     | data is to come, or to be thrown away          | its end → `Complete`; a fault, `discard` → `Over`    |
+//! | `Body`     | data is to come, or to be discarded            | its end → `Complete`; a fault, `discard` → `Over`    |
 //! | `Complete` | the whole request was read                     | the answer was sent, `head` is called → `Idle` or `Head`; `discard` → `Discard` |
-//! | `Discard`  | pipelined bytes are thrown away                | `close` → `Over`                                     |
-//! | `Over`     | all that comes is thrown away                  |                                                      |
+//! | `Discard`  | pipelined bytes are discarded                  | `close` → `Over`                                     |
+//! | `Over`     | all further bytes are discarded                |                                                      |
 //!
 //! | sending     | means                                 | leaves by                                            |
 //! | ----------- | ------------------------------------- | ---------------------------------------------------- |
@@ -27,7 +27,7 @@ mod answer;
 
 use core::ops::Range;
 
-use super::body::{Decoder, Framing, Piece};
+use super::body::{BodyDecoder, Framing, Piece};
 use super::head::Head;
 use super::input::{Input, READ};
 use super::step::Step;
@@ -38,27 +38,27 @@ use crate::limits::Limits;
 /// The server's half of one HTTP/1.1 connection, without I/O.
 #[derive(Debug)]
 pub struct Http1 {
-    /// What was received and not yet used. At most [`Limits::head`] or one read, whichever is more. What was handed
-    /// out of it as data is dropped when more is received.
+    /// The bytes that were received and not yet used: at most [`Limits::head`] or one read, whichever is more. Bytes that
+    /// are handed out as data are dropped when more are received.
     input: Input,
-    /// Whether the peer ended its input.
+    /// Whether the client has ended its input.
     ended: bool,
-    reader: Reader,
-    writer: Writer,
+    receiving: ReceivingSide,
+    sending: SendingSide,
 }
 
-/// What a connection is at, on both of its sides.
+/// The states of both sides of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct State {
-    /// What is to come from the peer.
+    /// The state of the receiving side.
     pub receiving: Receiving,
-    /// What is to go to the peer.
+    /// The state of the sending side.
     pub sending: Sending,
-    /// Whether the peer ended its input: what was received is still answered.
+    /// Whether the client has ended its input: requests that were received are still answered.
     pub ended: bool,
 }
 
-/// What is to come from the peer. The table above has what each means.
+/// The state of the receiving side. The first table of the module says what each state means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the table of the module has them")]
 pub enum Receiving {
@@ -71,7 +71,7 @@ pub enum Receiving {
     Over,
 }
 
-/// What is to go to the peer. The table above has what each means.
+/// The state of the sending side. The second table of the module says what each state means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the table of the module has them")]
 pub enum Sending {
@@ -82,64 +82,64 @@ pub enum Sending {
     Over,
 }
 
-/// The receiving side, with what it carries along.
+/// The receiving side: its state, and the data that belongs to that.
 #[derive(Debug)]
-enum Reader {
+enum ReceivingSide {
     /// `First`, or `Head` once a byte is there.
     First,
     /// `Idle`, or `Head` once a byte is there.
     Next,
-    // Boxed, since most connections are not in a body.
-    Body(Box<Decoder>),
+    // Boxed, since most connections read no body.
+    Body(Box<BodyDecoder>),
     Complete,
     Discard,
     Over,
 }
 
-/// The sending side, with what it carries along.
+/// The sending side: its state, and the data that belongs to that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Writer {
+enum SendingSide {
     Idle,
     Owed(Terms),
-    Streaming(Stream),
+    Streaming(StreamedBody),
     Sent,
     Over,
 }
 
-/// What a request says about its answer.
+/// What a request says about its response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Terms {
     version: Version,
-    /// HEAD: the answer's head only.
+    /// Whether only the head of the response is sent, since the method is HEAD.
     head_only: bool,
-    /// Whether the connection may go on afterwards.
+    /// Whether the connection may persist after the response.
     keep: bool,
     /// Whether the client still waits for a 100.
     expects_continue: bool,
 }
 
-/// A streamed answer of which the head was sent.
+/// A streamed response whose head was appended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stream {
+struct StreamedBody {
     pieces: Pieces,
     keep: bool,
 }
 
-/// How the pieces of a streamed answer are written. (Less than a `Coding`, which would make every connection larger.)
+/// How the pieces of a streamed body are written. (A `Coding` would make every connection larger.)
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Pieces {
-    /// As chunks.
+    /// Each piece is a chunk.
     Chunked,
-    /// As they are, until the close.
+    /// The pieces are written as they are, until the close.
     Plain,
-    /// Not at all: an answer to HEAD, or one that has no content.
+    /// The pieces are not written: the response is to a HEAD, or its status has no body.
     Dropped,
 }
 
-/// What a step towards the next request found.
+/// What a step towards the head of the next request found.
 #[derive(Debug)]
-pub enum Turn {
-    /// A request; its answer is owed now.
+pub enum NextHead {
+    /// The head of a request, which is to be answered now.
     Head(Head),
     /// More bytes are needed.
     NeedMore,
@@ -148,116 +148,120 @@ pub enum Turn {
 }
 
 impl Http1 {
-    /// A connection on which nothing has happened.
+    /// The state machine of a connection on which no byte was received.
     pub fn new() -> Http1 {
-        Http1 { input: Input::EMPTY, ended: false, reader: Reader::First, writer: Writer::Idle }
+        Http1 {
+            input: Input::EMPTY,
+            ended: false,
+            receiving: ReceivingSide::First,
+            sending: SendingSide::Idle,
+        }
     }
 
-    /// What the connection is at.
-    // Mostly one side of it is looked at, and the rest need not be made.
+    /// The states of both sides.
+    // Inlined, since mostly one side is looked at, and the other need not be computed.
     #[inline]
     pub fn state(&self) -> State {
-        let receiving = match self.reader {
-            Reader::First if self.is_between() => Receiving::First,
-            Reader::Next if self.is_between() => Receiving::Idle,
-            Reader::First | Reader::Next => Receiving::Head,
-            Reader::Body(_) => Receiving::Body,
-            Reader::Complete => Receiving::Complete,
-            Reader::Discard => Receiving::Discard,
-            Reader::Over => Receiving::Over,
+        let receiving = match self.receiving {
+            ReceivingSide::First if self.is_between() => Receiving::First,
+            ReceivingSide::Next if self.is_between() => Receiving::Idle,
+            ReceivingSide::First | ReceivingSide::Next => Receiving::Head,
+            ReceivingSide::Body(_) => Receiving::Body,
+            ReceivingSide::Complete => Receiving::Complete,
+            ReceivingSide::Discard => Receiving::Discard,
+            ReceivingSide::Over => Receiving::Over,
         };
-        let sending = match self.writer {
-            Writer::Idle => Sending::Idle,
-            Writer::Owed(_) => Sending::Owed,
-            Writer::Streaming(_) => Sending::Streaming,
-            Writer::Sent => Sending::Sent,
-            Writer::Over => Sending::Over,
+        let sending = match self.sending {
+            SendingSide::Idle => Sending::Idle,
+            SendingSide::Owed(_) => Sending::Owed,
+            SendingSide::Streaming(_) => Sending::Streaming,
+            SendingSide::Sent => Sending::Sent,
+            SendingSide::Over => Sending::Over,
         };
         State { receiving, sending, ended: self.ended }
     }
 
-    /// Whether no byte of the next request has come. An empty line in front of it is none (RFC 9112, 2.2): some
-    /// clients send one behind a body.
+    /// Whether no byte of the next request was received. An empty line before a request is not part of it (RFC 9112, 2.2):
+    /// some clients send one behind a body.
     #[inline]
     fn is_between(&self) -> bool {
         matches!(self.input.bytes(), b"" | b"\r" | b"\r\n")
     }
 
-    /// How many bytes [`receive`](Http1::receive) takes now; 0 if something must be used first.
+    /// How many bytes [`receive`](Http1::receive) takes now; 0 if received bytes must be used first.
     pub fn room(&self, limits: &Limits) -> usize {
-        let most = match self.reader {
-            Reader::Body(_) | Reader::Discard | Reader::Over => READ,
-            // Where nothing fits it takes a byte to tell.
-            Reader::First | Reader::Next | Reader::Complete => limits.head.max(1),
+        let most = match self.receiving {
+            ReceivingSide::Body(_) | ReceivingSide::Discard | ReceivingSide::Over => READ,
+            // If `head` is zero, one byte must be received to tell the client.
+            ReceivingSide::First | ReceivingSide::Next | ReceivingSide::Complete => limits.head.max(1),
         };
         if self.ended { 0 } else { most.saturating_sub(self.input.len()) }
     }
 
-    /// Takes bytes that came from the peer, at most [`room`](Http1::room), and throws them away where
-    /// [`state`](Http1::state) says so.
+    /// Takes bytes of the client, at most [`room`](Http1::room), and discards them in the states `Discard` and `Over`.
     pub fn receive(&mut self, bytes: &[u8]) {
-        match self.reader {
-            Reader::Discard | Reader::Over => self.input = Input::EMPTY,
+        match self.receiving {
+            ReceivingSide::Discard | ReceivingSide::Over => self.input = Input::EMPTY,
             _ => self.input.push(bytes),
         }
     }
 
-    /// The peer ended its input. What was received is still answered.
-    pub fn end(&mut self) {
+    /// The client has ended its input. Requests that were received are still answered.
+    pub fn end_input(&mut self) {
         self.ended = true;
     }
 
-    /// How many bytes are received and not yet used.
+    /// How many bytes were received and not yet used.
     pub fn buffered(&self) -> usize {
         self.input.len()
     }
 
-    /// The next request, once the last answer is sent. What is left of the last body is thrown away first.
+    /// The head of the next request, once the last response is whole. The rest of the last request's body is discarded first.
     ///
     /// # Errors
     ///
-    /// A fault of the peer's; [`refuse`](Http1::refuse) tells it, and nothing more is read.
-    pub fn head(&mut self, limits: &Limits) -> Result<Turn, Fault> {
-        match self.writer {
-            Writer::Idle | Writer::Sent => {}
-            Writer::Owed(_) | Writer::Streaming(_) | Writer::Over => return Ok(Turn::End),
+    /// A fault of the client; [`refuse`](Http1::refuse) tells the client of it, and nothing more is read.
+    pub fn head(&mut self, limits: &Limits) -> Result<NextHead, Fault> {
+        match self.sending {
+            SendingSide::Idle | SendingSide::Sent => {}
+            SendingSide::Owed(_) | SendingSide::Streaming(_) | SendingSide::Over => return Ok(NextHead::End),
         }
-        while let Reader::Body(_) = self.reader {
+        while let ReceivingSide::Body(_) = self.receiving {
             if self.data(limits)? == Piece::NeedMore {
-                return Ok(Turn::NeedMore);
+                return Ok(NextHead::NeedMore);
             }
         }
-        if let Reader::Complete = self.reader {
-            (self.reader, self.writer) = (Reader::Next, Writer::Idle);
+        if let ReceivingSide::Complete = self.receiving {
+            (self.receiving, self.sending) = (ReceivingSide::Next, SendingSide::Idle);
         }
         let turn = self.parse(limits);
-        if !matches!(turn, Ok(Turn::Head(_) | Turn::NeedMore)) {
-            self.reader = Reader::Over;
+        if !matches!(turn, Ok(NextHead::Head(_) | NextHead::NeedMore)) {
+            self.receiving = ReceivingSide::Over;
         }
         turn
     }
 
-    fn parse(&mut self, limits: &Limits) -> Result<Turn, Fault> {
-        if let Reader::Discard | Reader::Over = self.reader {
-            return Ok(Turn::End);
+    fn parse(&mut self, limits: &Limits) -> Result<NextHead, Fault> {
+        if let ReceivingSide::Discard | ReceivingSide::Over = self.receiving {
+            return Ok(NextHead::End);
         }
         match self.input.take_head(limits)? {
             Step::Complete(head) => {
-                self.begin(&head);
-                Ok(Turn::Head(head))
+                self.begin_request(&head);
+                Ok(NextHead::Head(head))
             }
-            Step::NeedMore if !self.ended => Ok(Turn::NeedMore),
-            Step::NeedMore if self.is_between() => Ok(Turn::End),
+            Step::NeedMore if !self.ended => Ok(NextHead::NeedMore),
+            Step::NeedMore if self.is_between() => Ok(NextHead::End),
             Step::NeedMore => Err(Fault::Incomplete),
         }
     }
 
-    fn begin(&mut self, head: &Head) {
-        self.reader = match head.framing() {
-            Framing::None => Reader::Complete,
-            framing => Reader::Body(Box::new(Decoder::new(framing))),
+    fn begin_request(&mut self, head: &Head) {
+        self.receiving = match head.framing() {
+            Framing::None => ReceivingSide::Complete,
+            framing => ReceivingSide::Body(Box::new(BodyDecoder::new(framing))),
         };
-        self.writer = Writer::Owed(Terms {
+        self.sending = SendingSide::Owed(Terms {
             version: head.version(),
             head_only: head.method() == "HEAD",
             keep: head.keep_alive(),
@@ -265,16 +269,16 @@ impl Http1 {
         });
     }
 
-    /// The next piece of the request's body; [`bytes`](Http1::bytes) has the data until the next call.
+    /// The next piece of the request's body; [`bytes`](Http1::bytes) has its data until the next call.
     ///
     /// # Errors
     ///
-    /// A fault of the peer's; nothing more is read.
+    /// A fault of the client; nothing more is read.
     pub fn data(&mut self, limits: &Limits) -> Result<Piece, Fault> {
         self.input.use_taken();
-        let decoder = match &mut self.reader {
-            Reader::Body(decoder) => decoder,
-            Reader::Over => return Err(Fault::Incomplete),
+        let decoder = match &mut self.receiving {
+            ReceivingSide::Body(decoder) => decoder,
+            ReceivingSide::Over => return Err(Fault::Incomplete),
             _ => return Ok(Piece::End),
         };
         let step = decoder.step(self.input.bytes(), limits).and_then(|(used, piece)| match piece {
@@ -287,34 +291,34 @@ impl Http1 {
                 Ok(Piece::Data(range))
             }
             Ok((used, piece)) => {
-                self.input.discard(used);
+                self.input.drop_front(used);
                 if piece == Piece::End {
-                    self.reader = Reader::Complete;
+                    self.receiving = ReceivingSide::Complete;
                 }
                 Ok(piece)
             }
             Err(fault) => {
-                (self.reader, self.input) = (Reader::Over, Input::EMPTY);
+                (self.receiving, self.input) = (ReceivingSide::Over, Input::EMPTY);
                 Err(fault)
             }
         }
     }
 
-    /// Drops what was handed out as data, so that it takes no memory any more.
+    /// Drops the bytes that are handed out as data, so that they take no memory any more.
     pub fn drop_data(&mut self) {
         self.input.drop_taken();
     }
 
-    /// The data of a piece.
+    /// The data of a piece, which stands at this place.
     pub fn bytes(&self, range: Range<usize>) -> &[u8] {
         self.input.bytes().get(range).unwrap_or_default()
     }
 
-    /// Appends `100 Continue` if the client waits for it, none of its body came (RFC 9110, 10.1.1), and it is not
-    /// known to be too large.
-    pub fn go_on(&mut self, limits: &Limits, out: &mut Vec<u8>) {
-        let welcome = matches!(&self.reader, Reader::Body(decoder) if decoder.may_drain(limits));
-        if let Writer::Owed(terms) = &mut self.writer {
+    /// Appends `100 Continue` if the client waits for it, no byte of the body was received (RFC 9110, 10.1.1), and the body
+    /// is not known to be too large.
+    pub fn push_continue(&mut self, limits: &Limits, out: &mut Vec<u8>) {
+        let welcome = matches!(&self.receiving, ReceivingSide::Body(decoder) if decoder.may_drain(limits));
+        if let SendingSide::Owed(terms) = &mut self.sending {
             if terms.expects_continue && !welcome {
                 return;
             }
@@ -325,24 +329,24 @@ impl Http1 {
         }
     }
 
-    /// Throws away what was received and not yet used, and all that comes from now on. The answer is the last, for
-    /// nobody knows what was thrown away.
+    /// Discards the bytes that were received and not yet used, and all further bytes. The response is the last, since the
+    /// discarded bytes may be requests.
     pub fn discard(&mut self) {
         self.make_last();
         self.input = Input::EMPTY;
-        self.reader = match self.reader {
-            Reader::Complete | Reader::Discard => Reader::Discard,
-            _ => Reader::Over,
+        self.receiving = match self.receiving {
+            ReceivingSide::Complete | ReceivingSide::Discard => ReceivingSide::Discard,
+            _ => ReceivingSide::Over,
         };
     }
 
-    /// This answer is the last: the connection closes after it.
+    /// Makes this response the last: the connection closes after it.
     pub fn make_last(&mut self) {
-        match &mut self.writer {
-            Writer::Owed(terms) => terms.keep = false,
-            Writer::Streaming(stream) => stream.keep = false,
-            Writer::Idle | Writer::Sent => self.writer = Writer::Over,
-            Writer::Over => {}
+        match &mut self.sending {
+            SendingSide::Owed(terms) => terms.keep = false,
+            SendingSide::Streaming(stream) => stream.keep = false,
+            SendingSide::Idle | SendingSide::Sent => self.sending = SendingSide::Over,
+            SendingSide::Over => {}
         }
     }
 }

@@ -1,4 +1,4 @@
-//! [`Input`]: the bytes that a connection has received.
+//! [`Input`]: the bytes that a connection has received and not yet used.
 
 use super::head::Head;
 use super::head_reader::HeadReader;
@@ -6,67 +6,67 @@ use super::step::Step;
 use crate::error::Fault;
 use crate::limits::Limits;
 
-/// The most that one call reads from a connection, in bytes, and the largest that the read buffer gets which a thread
-/// shares among its connections.
+/// The most bytes that one call reads from a connection, and the largest size of the read buffer that all connections of a
+/// thread share.
 pub(crate) const READ: usize = 16 * 1024;
 
-/// What was received and not yet used: a word, which owns nothing while there is nothing, and no more room than what is
-/// there takes. (One byte behind a large body would keep the room of all of it, and nobody would count that.)
+/// The bytes that were received and not yet used. It is one word, which owns nothing while there are none, and never more
+/// memory than the bytes take. (Else one byte behind a large body would keep the memory of the whole body, uncounted.)
 #[derive(Debug, Default)]
 pub(super) struct Input(Option<Box<Received>>);
 
 #[derive(Debug, Default)]
 struct Received {
     bytes: Vec<u8>,
-    /// How much of their front was used. It is dropped when the connection reads again, or counts what it keeps: to drop
-    /// each piece of a body by itself would move all that stands behind it.
+    /// How many bytes at the front were used. They are dropped when the connection reads again, or counts the bytes that it
+    /// keeps: to drop each piece of a body by itself would move all bytes behind it.
     used: usize,
-    /// How much of their front is used or handed out as data.
+    /// How many bytes at the front were used, or are handed out as data.
     taken: usize,
-    /// The head at their front, as far as it was read.
+    /// The head at the front, as far as it was read.
     head: Option<Box<HeadReader>>,
 }
 
 impl Input {
     pub(super) const EMPTY: Input = Input(None);
 
-    /// How much was not handed out.
+    /// How many bytes were not handed out.
     pub(super) fn len(&self) -> usize {
         self.0.as_ref().map_or(0, |received| received.bytes.len() - received.taken)
     }
 
-    /// All that is there, what was handed out as well.
+    /// All bytes that were not used, including those that are handed out.
     pub(super) fn bytes(&self) -> &[u8] {
         self.0.as_ref().and_then(|received| received.bytes.get(received.used..)).unwrap_or_default()
     }
 
-    /// Takes bytes that came. What was used or handed out before is dropped.
+    /// Appends bytes that were received. Bytes that were used or handed out before are dropped.
     pub(super) fn push(&mut self, bytes: &[u8]) {
         self.drop_taken();
         if bytes.is_empty() {
             return;
         }
         let received = self.0.get_or_insert_default();
-        // Exact, so that the bytes received bound the memory; amortized by the reads being large.
+        // Exactly so many, so that the bytes received bound the memory. Reads are large, so there are few of them.
         received.bytes.reserve_exact(bytes.len());
         received.bytes.extend_from_slice(bytes);
     }
 
-    /// Hands out so much of the front: it stays until it is used, or dropped.
+    /// Hands out the first `taken` bytes: they stay until they are used or dropped.
     pub(super) fn hand_out(&mut self, taken: usize) {
         if let Some(received) = &mut self.0 {
             received.taken = received.used + taken;
         }
     }
 
-    /// What was handed out is used.
+    /// Counts the bytes that are handed out as used.
     pub(super) fn use_taken(&mut self) {
         if let Some(received) = &mut self.0 {
             received.used = received.taken;
         }
     }
 
-    /// Drops what was used or handed out.
+    /// Drops the bytes that were used or are handed out.
     pub(super) fn drop_taken(&mut self) {
         let Some(received) = &mut self.0 else { return };
         if received.taken == received.bytes.len() {
@@ -78,8 +78,8 @@ impl Input {
         }
     }
 
-    /// Drops so much of the front.
-    pub(super) fn discard(&mut self, used: usize) {
+    /// Drops the first `used` bytes.
+    pub(super) fn drop_front(&mut self, used: usize) {
         self.hand_out(used);
         self.drop_taken();
     }
@@ -93,19 +93,19 @@ impl Input {
             received.head = Some(Box::new(head));
             return Ok(Step::NeedMore);
         };
-        // Mostly nothing follows it, and then its bytes need not be copied. Else they must be: it would keep the room
-        // of what follows.
+        // Mostly nothing follows the head, and its bytes need not be copied. If something does, they must be: else the head
+        // would keep the memory of the bytes that follow.
         if end == received.bytes.len() {
             let bytes = core::mem::take(&mut received.bytes);
             self.0 = None;
             return Ok(Step::Complete(Head::new(bytes, head)));
         }
         let bytes = received.bytes[..end].to_vec();
-        self.discard(end);
+        self.drop_front(end);
         Ok(Step::Complete(Head::new(bytes, head)))
     }
 
-    /// Takes all that was not handed out.
+    /// Takes all bytes that were not handed out.
     #[cfg(feature = "ws")]
     pub(super) fn take_rest(&mut self) -> Vec<u8> {
         self.drop_taken();
@@ -129,12 +129,12 @@ mod tests {
         input.drop_taken();
         assert_eq!((input.len(), owned(&input)), (1, 1));
         input.push(&[0; 999]);
-        input.discard(990);
+        input.drop_front(990);
         assert_eq!((input.len(), owned(&input)), (10, 10));
         input.hand_out(9);
         input.push(&[0; 4]);
         assert_eq!((input.len(), owned(&input)), (5, 5));
-        input.discard(5);
+        input.drop_front(5);
         assert_eq!((input.len(), owned(&input)), (0, 0));
     }
 

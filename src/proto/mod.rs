@@ -3,8 +3,8 @@
 //! Everything that a stranger on the network can do to us is decided in this folder, so it has no async, no
 //! clock, no lock, no `std::io` and no logging, and everything in it is fuzzed. Read [`http1`] first.
 //!
-//! A parse step answers *complete*, *need more* or a [`Fault`]. "Not yet" and "never" are different values: who
-//! has one `None` for both waits for ever.
+//! A parse step returns *complete*, *need more* or a [`Fault`]. "Not yet" and "never" are different values: code that has
+//! one `None` for both waits for ever.
 //!
 //! The module is public for fuzz targets and wire tests; it is not covered by semantic versioning.
 

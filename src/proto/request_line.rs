@@ -1,30 +1,31 @@
-//! [`RequestLine`]: the first line of a head, read as it comes (RFC 9112, 3).
+//! [`RequestLine`]: the first line of a head, read as it arrives (RFC 9112, 3).
 
 use core::ops::Range;
 
 use super::class::TOKEN;
 use super::step::Step;
-use super::text::length;
+use super::text::prefix_length;
 use super::uri::Target;
 use super::version::Version;
 use crate::error::Fault;
 
-/// A request line as far as it has come.
+/// A request line as far as it has arrived.
 #[derive(Clone, Debug)]
 pub(super) struct RequestLine {
-    next: Next,
-    /// How much of the input is judged; where the line ends once it is whole.
+    next: NextByte,
+    /// How many bytes of the input are judged; once the line is whole, where it ends.
     pub(super) end: usize,
+    /// Where the method stands.
     pub(super) method: Range<usize>,
-    /// Where the target begins.
+    /// Where the request-target begins.
     start: usize,
     target: Target,
     pub(super) version: Version,
 }
 
-/// What is to come.
+/// What the next byte is, or is part of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Next {
+enum NextByte {
     /// An empty line, or the method.
     Start,
     Method,
@@ -36,7 +37,7 @@ enum Next {
 
 impl RequestLine {
     pub(super) const NEW: RequestLine = RequestLine {
-        next: Next::Start,
+        next: NextByte::Start,
         end: 0,
         method: 0..0,
         start: 0,
@@ -44,15 +45,15 @@ impl RequestLine {
         version: Version::Http11,
     };
 
-    /// Goes on reading: `bytes` is all that has come.
+    /// Goes on reading. `bytes` is the head as far as it has arrived.
     pub(super) fn read(&mut self, bytes: &[u8]) -> Result<Step<()>, Fault> {
         loop {
             let step = match self.next {
-                Next::Start => self.skip_empty_line(bytes),
-                Next::Method => self.read_method(bytes),
-                Next::Target => self.read_target(bytes),
-                Next::Version => self.read_version(bytes),
-                Next::Nothing => return Ok(Step::Complete(())),
+                NextByte::Start => self.skip_empty_line(bytes),
+                NextByte::Method => self.read_method(bytes),
+                NextByte::Target => self.read_target(bytes),
+                NextByte::Version => self.read_version(bytes),
+                NextByte::Nothing => return Ok(Step::Complete(())),
             };
             if let Step::NeedMore = step? {
                 return Ok(Step::NeedMore);
@@ -60,16 +61,16 @@ impl RequestLine {
         }
     }
 
-    /// How much of the input is not looked at again.
+    /// How many bytes of the input are never looked at again.
     #[cfg(test)]
     pub(super) fn judged(&self) -> usize {
         match self.next {
-            Next::Target => self.start + self.target.judged(),
+            NextByte::Target => self.start + self.target.judged(),
             _ => self.end,
         }
     }
 
-    /// Where the target stands.
+    /// Where the request-target stands.
     pub(super) fn target(&self) -> Range<usize> {
         self.within_target(0..self.target.query().unwrap_or(self.target.path()).end)
     }
@@ -88,8 +89,8 @@ impl RequestLine {
         self.start + range.start..self.start + range.end
     }
 
-    /// So much more is judged, and this is to come next.
-    fn go_on(&mut self, length: usize, next: Next) -> Result<Step<()>, Fault> {
+    /// Counts `length` more bytes as judged; `next` comes next.
+    fn step_to(&mut self, length: usize, next: NextByte) -> Result<Step<()>, Fault> {
         self.end += length;
         self.next = next;
         Ok(Step::Complete(()))
@@ -104,11 +105,11 @@ impl RequestLine {
             _ => 0,
         };
         self.method = length..length;
-        self.go_on(length, Next::Method)
+        self.step_to(length, NextByte::Method)
     }
 
     fn read_method(&mut self, bytes: &[u8]) -> Result<Step<()>, Fault> {
-        self.end += length(&bytes[self.end..], TOKEN);
+        self.end += prefix_length(&bytes[self.end..], TOKEN);
         let Some(byte) = bytes.get(self.end) else { return Ok(Step::NeedMore) };
         self.method.end = self.end;
         if *byte != b' ' || self.method.is_empty() {
@@ -118,7 +119,7 @@ impl RequestLine {
             return Err(Fault::Connect);
         }
         self.start = self.end + 1;
-        self.go_on(1, Next::Target)
+        self.step_to(1, NextByte::Target)
     }
 
     fn read_target(&mut self, bytes: &[u8]) -> Result<Step<()>, Fault> {
@@ -127,7 +128,7 @@ impl RequestLine {
             return Ok(Step::NeedMore);
         };
         match target[place] {
-            b' ' if self.target.may_end(place) => self.go_on(place + 1, Next::Version),
+            b' ' if self.target.may_end(place) => self.step_to(place + 1, NextByte::Version),
             byte if byte.is_ascii_graphic() || (byte == b' ' && place > 0) => {
                 Err(Fault::Target { at: place as u32 + 1, byte })
             }
@@ -139,7 +140,7 @@ impl RequestLine {
         Fault::RequestLine { at: (place - self.method.start) as u32 + 1, byte }
     }
 
-    /// Reads `HTTP/1.x CRLF`. (It is short, so what has come of it is looked at again when more comes.)
+    /// Reads `HTTP/1.x CRLF`. (It is short, so its first bytes are looked at again when more of it arrives.)
     fn read_version(&mut self, bytes: &[u8]) -> Result<Step<()>, Fault> {
         let form = b"HTTP/1.x\r\n";
         for (place, (expected, byte)) in form.iter().zip(&bytes[self.end..]).enumerate() {
@@ -153,7 +154,7 @@ impl RequestLine {
         }
         match bytes.len() - self.end < form.len() {
             true => Ok(Step::NeedMore),
-            false => self.go_on(form.len(), Next::Nothing),
+            false => self.step_to(form.len(), NextByte::Nothing),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! [`Response`] and its bytes: status line, header checks, chunk framing, the date.
+//! [`Response`], and how it is encoded: the status line, the header fields, the framing of its body.
 
 use core::fmt::Display;
 use std::borrow::Cow;
@@ -8,11 +8,11 @@ use super::headers::Headers;
 use super::version::Version;
 use crate::error::{Error, Fault, Result};
 
-/// An answer: a status, header fields, a body.
+/// A response to a request: a status, header fields, a body.
 ///
-/// `Content-Length`, `Transfer-Encoding` and `Date` are written by the connection; to set them is
-/// [`Error::Misuse`] when the answer is written. So is any other field that is not legal, which keeps a value
-/// from a client from splitting a response.
+/// The connection writes `Content-Length`, `Transfer-Encoding` and `Date` itself. A response to which one of them was added
+/// is refused with [`Error::Misuse`] when it is to be written. So is a response with a field that is not legal, so that no
+/// value from a client can split a response.
 ///
 /// # Examples
 ///
@@ -27,27 +27,28 @@ pub struct Response {
     /// 200 to 599.
     status: u16,
     pub(crate) headers: Headers,
-    /// Why it can't be written: a field was added that is not legal.
+    /// Why the response can't be written, if a field was added that is not legal.
     misuse: Option<&'static str>,
-    /// What a whole answer carries; a stream has nothing here.
+    /// The body of a whole response; empty in a streamed one.
     content: Content,
 }
 
-/// How the body of an answer is framed.
+/// How the body of a response is framed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Coding {
-    /// The status has no body, or the request was HEAD and the length is not known.
+    /// There is no body, since the status has none.
     None,
-    /// `Content-Length`.
+    /// The body has this `Content-Length`.
     Length(usize),
-    /// `Transfer-Encoding: chunked`.
+    /// The body has `Transfer-Encoding: chunked`.
     Chunked,
-    /// Until the connection closes, for HTTP/1.0.
+    /// The body lasts until the connection closes, for HTTP/1.0.
     UntilClose,
 }
 
 impl Response {
-    /// An answer with this status and no body.
+    /// A response with this status, 200 to 599, and no body. Another status is refused with [`Error::Misuse`] when the
+    /// response is to be written.
     ///
     /// # Examples
     ///
@@ -58,7 +59,7 @@ impl Response {
         Response { status, headers: Headers::default(), misuse: None, content: Content::EMPTY }
     }
 
-    /// A 200 with plain text.
+    /// A 200 with plain text (`text/plain; charset=utf-8`).
     ///
     /// # Examples
     ///
@@ -69,7 +70,7 @@ impl Response {
         Response::with_type("text/plain; charset=utf-8", text.to_string().into_bytes())
     }
 
-    /// A 200 with a page.
+    /// A 200 with a page (`text/html; charset=utf-8`).
     ///
     /// # Examples
     ///
@@ -80,7 +81,7 @@ impl Response {
         Response::with_type("text/html; charset=utf-8", html.into())
     }
 
-    /// A 200 with JSON that is already text.
+    /// A 200 with JSON that is already text (`application/json`).
     ///
     /// # Examples
     ///
@@ -95,7 +96,7 @@ impl Response {
         Response::new(200).header("Content-Type", kind).body(body)
     }
 
-    /// The answer that tells a peer of its fault. The connection closes after it.
+    /// The response that tells a client of its fault. The connection closes after it.
     pub(crate) fn fault(fault: Fault) -> Response {
         let answer = Response::error(fault.status(), fault);
         match fault {
@@ -108,7 +109,7 @@ impl Response {
         }
     }
 
-    /// An answer with a status and one sentence.
+    /// A response with a status and one sentence.
     pub(crate) fn error(status: u16, sentence: impl Display) -> Response {
         Response { status, ..Response::text(format_args!("{sentence}\n")) }
             .header("Cache-Control", "no-store")
@@ -127,8 +128,8 @@ impl Response {
         self
     }
 
-    /// Adds a field. One of which an answer has one at most (`Content-Type`, `ETag`, `Location` and their like) takes the
-    /// place of the one that is there, be it a constructor's.
+    /// Adds a header field. A field of which a response has one at most (`Content-Type`, `ETag`, `Location` and the like)
+    /// replaces an earlier one of that name, also one that a constructor has set.
     ///
     /// # Examples
     ///
@@ -152,7 +153,7 @@ impl Response {
         }
     }
 
-    /// Sets the body: text or bytes that are static, owned, or shared. It is written from where it is; see
+    /// Sets the body: text or bytes that are static, owned or shared. They are written from where they are; see
     /// [`Content`].
     ///
     /// # Examples
@@ -191,18 +192,18 @@ impl Response {
         !matches!(self.status, 100..=199 | 204 | 304)
     }
 
-    /// Whether the answer itself asks for the connection to be closed.
+    /// Whether the handler has asked for the connection to be closed.
     pub(super) fn asks_to_close(&self) -> bool {
         self.headers.closes()
     }
 
-    /// About how many bytes its head takes, so that it is written without growing the buffer step by step: what the
-    /// status line, the date and the framing take, and the fields.
+    /// About how many bytes the head takes (the fields, and some for the status line, the date and the framing), so that the
+    /// write buffer need not grow step by step.
     pub(super) fn head_size(&self) -> usize {
         160 + self.headers.lines().len()
     }
 
-    /// Is it legal to write this?
+    /// Checks that this response may be written.
     fn check(&self) -> Result<()> {
         if !matches!(self.status, 200..=599) {
             return Err(Error::Misuse("a status must be 200 to 599"));
@@ -216,7 +217,7 @@ impl Response {
         Ok(())
     }
 
-    /// Appends the head to `out`; on an error `out` is as it was.
+    /// Appends the head to `out`; on an error, `out` is as it was.
     pub(super) fn write_head(
         &self,
         coding: Coding,
@@ -256,19 +257,19 @@ impl Response {
     }
 }
 
-/// What the answer says of the connection after it.
+/// What the response says about the connection after it (RFC 9112, 9.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Persistence {
-    /// It stays, which HTTP/1.1 need not say.
+    /// The connection persists, which is the default of HTTP/1.1.
     Default,
-    /// It stays, which HTTP/1.0 has to be told.
+    /// The connection persists, and a client of HTTP/1.0 has to be told so.
     KeepAlive,
-    /// It closes.
+    /// The connection closes.
     Close,
 }
 
 impl Persistence {
-    /// What to say to a client of this version.
+    /// What to say to a client of this version; `keep` is whether the connection persists.
     pub(super) fn of(keep: bool, version: Version) -> Persistence {
         match (keep, version) {
             (false, _) => Persistence::Close,
@@ -287,7 +288,7 @@ pub(super) fn push_field(name: &str, value: &str, out: &mut Vec<u8>) {
 /// Appends one chunk (RFC 9112, 7.1). Empty data appends nothing: an empty chunk would end the body.
 pub(super) fn push_chunk(data: &[u8], out: &mut Vec<u8>) {
     if !data.is_empty() {
-        // At once, not in steps: its size has at most 16 digits.
+        // Make room once: the size has at most 16 digits, and two CRLFs follow.
         out.reserve(data.len() + 20);
         push_hex(data.len(), out);
         out.extend_from_slice(b"\r\n");

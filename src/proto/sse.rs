@@ -1,8 +1,8 @@
-//! [`Event`] to bytes: one event of an event stream (WHATWG HTML, 9.2, server-sent events).
+//! [`Event`]: one event of an event stream, and how it is encoded (WHATWG HTML, 9.2, server-sent events).
 
 use crate::error::{Error, Result};
 
-/// One event of an event stream.
+/// One event of an event stream (Server-Sent Events).
 ///
 /// # Examples
 ///
@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Event<'a> {
-    /// The `data:` lines; `None` makes an event that dispatches nothing, but may set the id.
+    /// The text of the `data:` lines. Without any, clients dispatch no event, but take over the id and `retry`.
     data: Option<&'a str>,
     /// The `id:` line.
     id: Option<&'a str>,
@@ -21,12 +21,12 @@ pub struct Event<'a> {
     name: Option<&'a str>,
     /// The `retry:` line, in milliseconds.
     retry: Option<u64>,
-    /// A line that every client skips.
+    /// A comment line, which every client skips.
     comment: Option<&'a str>,
 }
 
 impl<'a> Event<'a> {
-    /// An event without data: clients dispatch nothing, but take over its id and retry.
+    /// An event without data: clients dispatch no event, but take over the id and `retry`.
     ///
     /// # Examples
     ///
@@ -39,7 +39,7 @@ impl<'a> Event<'a> {
         Event::default()
     }
 
-    /// An event with data. Each CRLF, CR and LF in it is a line end, and a client sees LF.
+    /// An event with data. Each CRLF, CR and LF in the data is a line end, which a client sees as LF.
     ///
     /// # Examples
     ///
@@ -51,7 +51,7 @@ impl<'a> Event<'a> {
         Event { data: Some(data), ..Event::default() }
     }
 
-    /// A comment, which keeps a connection open and which clients skip.
+    /// A comment: clients skip it, and it keeps proxies from closing a connection that is idle.
     ///
     /// # Examples
     ///
@@ -77,7 +77,7 @@ impl<'a> Event<'a> {
         self
     }
 
-    /// Sets the name, by which an EventSource dispatches it; without one it is `message`.
+    /// Sets the name under which an EventSource dispatches the event; without one, it is `message`.
     ///
     /// # Examples
     ///
@@ -105,12 +105,12 @@ impl<'a> Event<'a> {
         self
     }
 
-    /// The event's bytes.
+    /// Encodes the event.
     ///
     /// # Errors
     ///
-    /// [`Error::Misuse`] for a CR or LF in the id, the name or the comment, or a NUL in the id: a client would
-    /// read something else.
+    /// [`Error::Misuse`] if the id, the name or the comment has a CR or LF, or if the id has a NUL: a client would read
+    /// another event than was meant.
     ///
     /// # Examples
     ///
@@ -123,7 +123,7 @@ impl<'a> Event<'a> {
         Ok(out)
     }
 
-    /// Appends the event's bytes; on an error `out` is as it was.
+    /// Appends the encoded event; on an error, `out` is as it was.
     pub(crate) fn encode_into(&self, out: &mut Vec<u8>) -> Result<()> {
         let one_line = |text: &str| !text.contains(['\r', '\n']);
         if ![self.id, self.name, self.comment].into_iter().flatten().all(one_line) {
@@ -152,7 +152,7 @@ fn push_line(name: &str, value: Option<&str>, out: &mut Vec<u8>) {
     }
 }
 
-/// Splits at CRLF, CR and LF; text without one is one line, an empty one too.
+/// Splits text at each CRLF, CR and LF. Text without any of them is one line, also if it is empty.
 fn lines(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = Some(text);
     core::iter::from_fn(move || {

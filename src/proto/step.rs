@@ -1,14 +1,14 @@
-//! [`Step`]: complete, or more is needed; a fault is the error beside it.
+//! [`Step`]: the result of a parse step that met no fault.
 
-/// What a parse step found in the bytes that it was given.
+/// The result of a parse step that met no fault.
 ///
 /// # Examples
 ///
 /// See [`Head::parse`](super::head::Head::parse).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step<T> {
-    /// All of it is there.
+    /// The element is whole.
     Complete(T),
-    /// It is right so far, and some next byte can make it whole.
+    /// The element is legal so far, and further bytes can make it whole.
     NeedMore,
 }

@@ -1,19 +1,20 @@
-//! What all of this folder asks of bytes: is it a token, a value, how far does such go, the elements of a list.
+//! What several parsers ask of bytes: whether they are a token, how many of them may stand in a value, the elements of a
+//! list.
 
 use super::class::{Class, TOKEN};
 
-/// Text of which the parser has proved that it is ASCII.
+/// Bytes as text. The parser has proved that they are ASCII.
 pub(super) fn ascii(bytes: &[u8]) -> &str {
     core::str::from_utf8(bytes).unwrap_or_default()
 }
 
-/// Is this a token (RFC 9110, 5.6.2)?
+/// Whether these bytes are a token (RFC 9110, 5.6.2).
 pub(super) fn is_token(bytes: &[u8]) -> bool {
-    !bytes.is_empty() && length(bytes, TOKEN) == bytes.len()
+    !bytes.is_empty() && prefix_length(bytes, TOKEN) == bytes.len()
 }
 
-/// How many bytes at the front are of this class. Four are looked up together, in half the instructions.
-pub(super) fn length(bytes: &[u8], class: Class) -> usize {
+/// How many bytes at the front are of this class. Four bytes are looked up together, which takes half the instructions.
+pub(super) fn prefix_length(bytes: &[u8], class: Class) -> usize {
     let mut rest = bytes;
     while let [a, b, c, d, tail @ ..] = rest {
         if !class.has_all(*a, *b, *c, *d) {
@@ -25,12 +26,12 @@ pub(super) fn length(bytes: &[u8], class: Class) -> usize {
     bytes.len() - rest.len() + last
 }
 
-/// May this stand in a field value (RFC 9110, 5.5)?
+/// Whether this byte may stand in a field value (RFC 9110, 5.5).
 pub(super) const fn is_value_byte(byte: u8) -> bool {
     byte == b'\t' || (byte >= b' ' && byte != 0x7f)
 }
 
-/// How many bytes at the front may stand in a field value. They are most of a head, so eight are looked at together.
+/// How many bytes at the front may stand in a field value. Values are most of a head, so eight bytes are looked at together.
 pub(super) fn value_length(bytes: &[u8]) -> usize {
     let mut rest = bytes;
     while let Some((eight, tail)) = rest.split_first_chunk::<8>() {
@@ -44,8 +45,8 @@ pub(super) fn value_length(bytes: &[u8]) -> usize {
     bytes.len() - rest.len() + last
 }
 
-/// Which of eight bytes, the first in the lowest bits, is the first that is below a blank or DEL. (A subtraction borrows
-/// from the bytes behind the one that it is below, so the first that it marks is right.)
+/// The place of the first of eight bytes that is below a blank, or is DEL. The first byte is in the lowest bits. (A
+/// subtraction borrows from the bytes behind the one that it marks, so only the first mark can be relied on.)
 const fn first_control(word: u64) -> Option<usize> {
     const ONES: u64 = u64::from_ne_bytes([1; 8]);
     let delete = word ^ (ONES * 0x7f);
@@ -54,17 +55,17 @@ const fn first_control(word: u64) -> Option<usize> {
     if marks == 0 { None } else { Some(marks.trailing_zeros() as usize / 8) }
 }
 
-/// Is this a blank or a tab (RFC 9110, 5.6.3)?
+/// Whether this byte is a space or a tab (RFC 9110, 5.6.3); both are called blanks.
 pub(super) const fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t')
 }
 
-/// How many blanks stand at the front.
+/// How many bytes at the front are blanks.
 pub(super) fn blanks(bytes: &[u8]) -> usize {
     bytes.iter().position(|b| !is_blank(*b)).unwrap_or(bytes.len())
 }
 
-/// Splits a list at its commas, without the blanks (RFC 9110, 5.6.1).
+/// The elements of a list, without the blanks around them (RFC 9110, 5.6.1).
 pub(super) fn elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|b| *b == b',').map(<[u8]>::trim_ascii)
 }

@@ -1,8 +1,8 @@
 //! The URI grammar (RFC 3986) as far as a request needs it: targets, authorities, percent-decoding.
 //!
-//! [`Target`] and [`Authority`] judge what has come so far, go on where they stopped, and find the first byte that cannot
-//! stand there. What is short and can only be judged as a whole (a scheme, an address, a `%XX`) is looked at again when
-//! more of it has come.
+//! [`Target`] and [`Authority`] judge the bytes that have arrived, go on where they stopped, and find the first byte that
+//! cannot stand at its place. A part that is short and can only be judged as a whole (a scheme, an address, a `%XX`) is
+//! looked at again when more of it has arrived.
 
 use core::net::Ipv6Addr;
 use core::ops::Range;
@@ -10,23 +10,25 @@ use std::borrow::Cow;
 
 use super::class::{Class, PATH, QUERY, REG_NAME};
 use super::step::Step;
-use super::text::length;
+use super::text::prefix_length;
 
 /// The schemes that an origin server answers for in absolute-form (RFC 9110, 4.2).
 const SCHEMES: [&[u8]; 2] = [b"http://", b"https://"];
 
-/// How long a part is, if its end has come; the error is the place of the first byte that cannot stand there.
+/// How many bytes a part of a target has, once its end has arrived; the error is the place of the first byte that cannot
+/// stand in it.
 type Part = Result<Step<usize>, usize>;
 
-/// A request-target as far as it has come (RFC 9112, 3.2). CONNECT has none here.
+/// A request-target as far as it has arrived (RFC 9112, 3.2): in origin-form, absolute-form or asterisk-form. (Authority-form
+/// belongs to CONNECT, which is refused.)
 #[derive(Clone, Debug)]
 pub(super) struct Target {
     within: Within,
-    /// How much of it is judged.
+    /// How many bytes of the target are judged.
     judged: usize,
-    /// Where its path begins, or would.
+    /// Where the path begins, or would begin if it is empty.
     path: Option<usize>,
-    /// Where its query begins.
+    /// Where the query begins.
     query: Option<usize>,
 }
 
@@ -44,11 +46,11 @@ enum Within {
 impl Target {
     pub(super) const NEW: Target = Target { within: Within::Start, judged: 0, path: None, query: None };
 
-    /// Judges what has come of a target that begins where `bytes` do. Returns the place of the first byte that is not of
-    /// it, once that has come.
+    /// Judges the target at the start of `bytes`. Returns the place of the first byte that is no part of the target, once
+    /// that byte has arrived.
     pub(super) fn read(&mut self, bytes: &[u8], method: &[u8]) -> Option<usize> {
         while let Some(rest) = bytes.get(self.judged..).filter(|rest| !rest.is_empty()) {
-            match self.part(rest, method) {
+            match self.read_part(rest, method) {
                 Ok(Step::Complete(length)) => self.judged += length,
                 Ok(Step::NeedMore) => return None,
                 Err(place) => return Some(self.judged + place),
@@ -62,7 +64,7 @@ impl Target {
         self.judged
     }
 
-    /// Whether it may end at this place.
+    /// Whether the target may end at this place.
     pub(super) fn may_end(&self, place: usize) -> bool {
         let whole = match self.within {
             Within::Start => false,
@@ -72,18 +74,18 @@ impl Target {
         whole && place == self.judged
     }
 
-    /// Where its path stands; empty if it has none.
+    /// Where the path stands; empty if the target has none.
     pub(super) fn path(&self) -> Range<usize> {
         let end = self.query.map_or(self.judged, |query| query - 1);
         self.path.unwrap_or(end)..end
     }
 
-    /// Where its query stands.
+    /// Where the query stands, if the target has one.
     pub(super) fn query(&self) -> Option<Range<usize>> {
         self.query.map(|query| query..self.judged)
     }
 
-    fn part(&mut self, rest: &[u8], method: &[u8]) -> Part {
+    fn read_part(&mut self, rest: &[u8], method: &[u8]) -> Part {
         match (self.within, rest[0]) {
             (Within::Start, b'/') => self.enter(Within::Path, 0),
             (Within::Start, b'*') if method == b"OPTIONS" => self.enter(Within::Asterisk, 1),
@@ -97,7 +99,7 @@ impl Target {
             (Within::Authority(authority), b'/') if authority.may_end() => self.enter(Within::Path, 0),
             (Within::Authority(authority), b'?') if authority.may_end() => self.enter(Within::Path, 0),
             (Within::Authority(mut authority), _) => {
-                let part = authority.part(rest);
+                let part = authority.read_part(rest);
                 self.within = Within::Authority(authority);
                 part
             }
@@ -117,7 +119,7 @@ impl Target {
     }
 }
 
-/// `http://` or `https://`, in any case.
+/// Reads `http://` or `https://`, whose letters may be in either case.
 fn scheme(bytes: &[u8]) -> Part {
     let alike =
         |scheme: &[u8]| scheme.iter().zip(bytes).take_while(|(a, b)| a.eq_ignore_ascii_case(b)).count();
@@ -131,25 +133,26 @@ fn scheme(bytes: &[u8]) -> Part {
     if longest == bytes.len() { Ok(Step::NeedMore) } else { Err(longest) }
 }
 
-/// What comes next of `uri-host [":" port]` with a host that is not empty (RFC 3986, 3.2).
+/// What comes next in `uri-host [":" port]`, whose host must not be empty (RFC 3986, 3.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Authority {
+    /// The first byte of the host.
     Start,
-    /// More of a name.
+    /// A further byte of a name, or the colon before the port.
     Name,
-    /// A port, or nothing, behind an address in brackets.
+    /// The colon before the port, behind an address in brackets.
     Literal,
-    /// More of this port.
+    /// A digit of the port, of which this number has arrived.
     Port(u16),
 }
 
 impl Authority {
-    /// Judges what has come. Returns how much of it is judged for good, and the place of the first byte that is not of it,
-    /// once that has come.
+    /// Judges the bytes that have arrived. Returns how many of them are judged for good, and the place of the first byte that
+    /// is no part of the authority, once that byte has arrived.
     pub(super) fn read(&mut self, bytes: &[u8]) -> (usize, Option<usize>) {
         let mut judged = 0;
         while let Some(rest) = bytes.get(judged..).filter(|rest| !rest.is_empty()) {
-            match self.part(rest) {
+            match self.read_part(rest) {
                 Ok(Step::Complete(length)) => judged += length,
                 Ok(Step::NeedMore) => break,
                 Err(place) => return (judged, Some(judged + place)),
@@ -158,12 +161,12 @@ impl Authority {
         (judged, None)
     }
 
-    /// Whether this may be all, if all that has come is judged.
+    /// Whether the authority may end here, if all bytes that have arrived are judged.
     pub(super) fn may_end(self) -> bool {
         self != Authority::Start
     }
 
-    fn part(&mut self, rest: &[u8]) -> Part {
+    fn read_part(&mut self, rest: &[u8]) -> Part {
         let (next, part) = match (*self, rest[0]) {
             (Authority::Start, b'[') => (Authority::Literal, literal(rest)),
             (Authority::Name | Authority::Literal, b':') => (Authority::Port(0), Ok(Step::Complete(1))),
@@ -177,7 +180,7 @@ impl Authority {
         part
     }
 
-    /// A port is at most 65535, however many zeros stand before it.
+    /// Reads digits of a port, which is at most 65535, however many zeros it begins with.
     fn add_digits(&mut self, mut port: u16, rest: &[u8]) -> Part {
         let digits = rest.iter().take_while(|b| b.is_ascii_digit()).enumerate();
         let mut length = 0;
@@ -191,7 +194,7 @@ impl Authority {
     }
 }
 
-/// An IPv6 address in brackets.
+/// Reads an IPv6 address in brackets.
 fn literal(bytes: &[u8]) -> Part {
     let end = bytes.iter().position(|b| *b == b']');
     let address = &bytes[1..end.unwrap_or(bytes.len())];
@@ -206,20 +209,20 @@ fn literal(bytes: &[u8]) -> Part {
     }
 }
 
-/// Is this the start of an IPv6 address? If it is, one of these makes it whole.
+/// Whether these bytes are the start of an IPv6 address. If they are, one of the endings below makes them an address.
 fn may_become_address(start: &[u8]) -> bool {
     ["", ":", "::", "0", "0.0", "0.0.0", ".0", ".0.0", ".0.0.0"].iter().any(|rest| parses(start, rest))
 }
 
 fn parses(start: &[u8], rest: &str) -> bool {
-    // No address is longer, so this bounds the copy.
+    // No address has more than 45 bytes, so this bounds the copy.
     let start = core::str::from_utf8(start).ok().filter(|start| start.len() <= 45);
     start.is_some_and(|start| format!("{start}{rest}").parse::<Ipv6Addr>().is_ok())
 }
 
-/// Bytes of this class up to a `%XX`, or one such.
+/// Reads bytes of this class up to the next `%XX`, or one `%XX`.
 fn encoded(bytes: &[u8], legal: Class) -> Part {
-    let length = length(bytes, legal);
+    let length = prefix_length(bytes, legal);
     match bytes.get(length) {
         _ if length > 0 => Ok(Step::Complete(length)),
         Some(b'%') => escape(bytes),
@@ -227,7 +230,7 @@ fn encoded(bytes: &[u8], legal: Class) -> Part {
     }
 }
 
-/// `%XX`.
+/// Reads one `%XX`.
 fn escape(bytes: &[u8]) -> Part {
     let digits = bytes.iter().skip(1).take(2);
     match digits.clone().position(|b| !b.is_ascii_hexdigit()) {
@@ -237,7 +240,7 @@ fn escape(bytes: &[u8]) -> Part {
     }
 }
 
-/// Undoes percent-encoding, and `+` for a blank in a query. What is not UTF-8 then becomes U+FFFD.
+/// Decodes percent-encoding and, if `plus` is set, `+` as a blank. Bytes that are then not UTF-8 become U+FFFD.
 pub(super) fn decode(text: &str, plus: bool) -> Cow<'_, str> {
     if !text.bytes().any(|b| b == b'%' || (plus && b == b'+')) {
         return Cow::Borrowed(text);

@@ -1,33 +1,35 @@
-//! [`Value`]: the value of a field that says something about the connection or the body, judged as it comes, so that
-//! what no byte can mend any more is refused at once.
+//! [`Value`]: the value of a field that says something about the connection or the body. It is judged as it arrives, so that
+//! it is refused by the byte that makes it wrong.
 
 use super::text::is_blank;
 use super::uri::Authority;
 use crate::error::Fault;
 
 /// The value of a field as far as it is judged.
+///
+/// The variants say whose value it is, and what may come next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Value {
-    /// Of a field that says nothing here.
+    /// A field that says nothing about the connection or the body.
     Other,
-    /// A `Connection`: it is never wrong.
+    /// `Connection`, of which no value is wrong.
     Connection,
-    /// A `Host`, which may be empty.
+    /// `Host`, which may be empty.
     Host(Authority),
-    /// The blanks behind a host.
+    /// `Host`: the blanks behind the host.
     HostEnd,
-    /// The number that the digits of a `Content-Length` make; `None` before the first.
+    /// `Content-Length`: the number that its digits make; `None` before the first digit.
     Length(Option<u64>),
-    /// The blanks behind that number.
+    /// `Content-Length`: the blanks behind this number.
     LengthEnd(u64),
-    /// A `Transfer-Encoding`: an element, and whether there is one before it.
+    /// `Transfer-Encoding`: the current element, and whether there is one before it.
     Coding(Element, bool),
-    /// An `Expect`: an element, and whether `100-continue` is one before it.
+    /// `Expect`: the current element, and whether an element before it is `100-continue`.
     Expect(Element, bool),
 }
 
 impl Value {
-    /// Judges what comes next, behind the blanks before the value. Returns how much of it is judged for good.
+    /// Judges further bytes of the value. Returns how many of them are judged for good.
     pub(super) fn read(&mut self, bytes: &[u8]) -> Result<usize, Fault> {
         let mut judged = 0;
         if let Value::Host(authority) = self {
@@ -55,12 +57,12 @@ impl Value {
             (Value::Length(number), b'0'..=b'9') => {
                 let number =
                     number.unwrap_or(0).checked_mul(10).and_then(|n| n.checked_add(u64::from(byte - b'0')));
-                // What no integer holds is no length either.
+                // A number above 64 bits is no length of a body.
                 number.map(|number| Value::Length(Some(number))).ok_or(Fault::ContentLength)
             }
             (Value::Length(_) | Value::LengthEnd(_), _) => Err(Fault::ContentLength),
-            // Of an unknown coding only the last one says whether it is a 501 or a 400 (RFC 9112, 6.1 and 6.3), so it is
-            // refused when the list is whole. An empty element is none that other parsers pass over as we would.
+            // Whether an unknown coding is a 501 or a 400 depends on the last coding (RFC 9112, 6.1 and 6.3), so it is
+            // refused when the list is whole. An empty element is refused at once: not all parsers ignore it.
             (Value::Coding(first, false), b',') if first.is_empty() || first.is_whole(CHUNKED) => {
                 Err(Fault::TransferEncoding)
             }
@@ -84,7 +86,7 @@ pub(super) const CHUNKED: &[u8] = b"chunked";
 /// The one expectation that is known here.
 const CONTINUE: &[u8] = b"100-continue";
 
-/// Whether `100-continue` is expected by this element or one before it. Empty ones are ignored (RFC 9110, 5.6.1.2).
+/// Whether this element or one before it is `100-continue`. Empty elements are ignored (RFC 9110, 5.6.1.2).
 pub(super) fn expects(element: Element, before: bool) -> Result<bool, Fault> {
     match element.is_empty() {
         true => Ok(before),
@@ -93,7 +95,7 @@ pub(super) fn expects(element: Element, before: bool) -> Result<bool, Fault> {
     }
 }
 
-/// An element of a list as far as it has come: so many bytes of the word that is known, or another word.
+/// An element of a list as far as it has arrived: so many bytes of the one known word, or `None` for another word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Element(Option<u8>);
 
@@ -113,7 +115,7 @@ impl Element {
         Element(match known.get(usize::from(length)) {
             Some(expected) if expected.eq_ignore_ascii_case(&byte) => Some(length + 1),
             Some(_) if length > 0 => None,
-            // Blanks stand around it.
+            // Blanks may stand around the word.
             _ => is_blank(byte).then_some(length),
         })
     }

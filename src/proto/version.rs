@@ -1,6 +1,6 @@
 //! [`Version`]: HTTP/1.0 or HTTP/1.1.
 
-/// The version of a request (RFC 9112, 2.3).
+/// The HTTP version of a request (RFC 9112, 2.3).
 ///
 /// # Examples
 ///
@@ -22,7 +22,8 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Version {
-    /// HTTP/1.0: closed after the answer unless `keep-alive` was asked for; no chunks.
+    /// HTTP/1.0: it has no chunked bodies, and the connection closes after the response unless the client asks for
+    /// `keep-alive`.
     Http10,
     /// HTTP/1.1, and any later 1.x.
     Http11,

@@ -1,4 +1,4 @@
-//! The server's half of the WebSocket handshake (RFC 6455, 4.2): is this an upgrade, and the answer's fields.
+//! [`Upgrade`]: the server's half of the WebSocket handshake (RFC 6455, 4.2).
 
 use std::collections::HashSet;
 
@@ -13,17 +13,17 @@ use super::text::{is_token, is_value_byte};
 use super::version::Version;
 use crate::error::{Fault, HandshakeFault};
 
-/// What RFC 6455, 1.3 appends to the key.
+/// The text that is appended to the client's key (RFC 6455, 1.3).
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
-/// An upgrade that may be accepted.
+/// A WebSocket upgrade that may be accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Upgrade {
     /// The value of `Sec-WebSocket-Accept`.
     pub accept: String,
 }
 
-/// Whether a request is meant as a WebSocket upgrade, right or wrong: it has `Upgrade: websocket` or one of the
+/// Whether a request is meant as a WebSocket upgrade, be it legal or not: it has `Upgrade: websocket` or one of the
 /// fields that only a handshake has.
 pub fn is_upgrade(head: &Head) -> bool {
     lists(head, "upgrade", b"websocket")
@@ -36,8 +36,8 @@ impl Upgrade {
     ///
     /// # Errors
     ///
-    /// [`Fault::UpgradeRequired`] for a request that is no handshake at all, [`Fault::WebSocketVersion`] for
-    /// another version, [`Fault::Handshake`] for everything else.
+    /// [`Fault::UpgradeRequired`] for a request that is no handshake at all, [`Fault::WebSocketVersion`] for a version other
+    /// than 13, [`Fault::Handshake`] for everything else.
     pub fn of(head: &Head) -> Result<Upgrade, Fault> {
         if !is_upgrade(head) {
             return Err(Fault::UpgradeRequired);
@@ -59,7 +59,7 @@ impl Upgrade {
     }
 }
 
-/// Checks what makes a request one that may be upgraded.
+/// Checks the method, the HTTP version, the body, `Connection` and `Upgrade`.
 fn check_request(head: &Head) -> Result<(), Fault> {
     let empty = matches!(head.framing(), Framing::None | Framing::Length(0));
     let rules = [
@@ -73,14 +73,14 @@ fn check_request(head: &Head) -> Result<(), Fault> {
     broken.map_or(Ok(()), |(_, fault)| Err(Fault::Handshake(fault)))
 }
 
-/// The subprotocols that the client offers, of as many fields as there are: distinct tokens (RFC 6455, 4.1 and 11.3.4), or
-/// `None` if they are not.
+/// The subprotocols that the client offers in all `Sec-WebSocket-Protocol` fields; `None` unless they are distinct tokens
+/// (RFC 6455, 4.1 and 11.3.4).
 pub fn offered(head: &Head) -> Option<Vec<&str>> {
     let mut names: Vec<&str> = Vec::new();
     for name in head.list("sec-websocket-protocol") {
         names.push(core::str::from_utf8(name).ok().filter(|_| is_token(name))?);
     }
-    // A set, since a head has room for thousands of them.
+    // A set, since a head has room for thousands of names.
     let mut seen = HashSet::new();
     names.iter().all(|name| seen.insert(*name)).then_some(names)
 }
@@ -89,21 +89,21 @@ fn lists(head: &Head, name: &str, element: &[u8]) -> bool {
     head.list(name).any(|e| e.eq_ignore_ascii_case(element))
 }
 
-/// The value of a field that must stand once.
+/// The value of a field that must stand once; `None` if it stands never or more often.
 fn one<'a>(head: &'a Head, name: &'a str) -> Option<&'a [u8]> {
     let mut values = head.values(name);
     values.next().filter(|_| values.next().is_none())
 }
 
-/// Whether this is 16 bytes in base64 (RFC 6455, 4.2.1): 22 digits and the padding. The four bits of the last digit
-/// that belong to no byte may be anything (RFC 4648, 3.5).
+/// Whether a key is 16 bytes in base64 (RFC 6455, 4.2.1): 22 digits and the padding. The four bits of the last digit that
+/// belong to no byte may be 0 or 1 (RFC 4648, 3.5).
 fn is_key(key: &[u8]) -> bool {
     let is_digit = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/');
     matches!(key, [digits @ .., b'=', b'='] if digits.len() == 22 && digits.iter().all(is_digit))
 }
 
-/// Whether this is a list of `token *( ";" token [ "=" ( token / quoted-string ) ] )` (RFC 6455, 9.1). Its elements may
-/// be empty (RFC 9110, 5.6.1.2).
+/// Whether a value is a list of `token *( ";" token [ "=" ( token / quoted-string ) ] )` (RFC 6455, 9.1). Elements of the
+/// list may be empty (RFC 9110, 5.6.1.2).
 fn is_extension_list(value: &[u8]) -> bool {
     let mut rest = skip_blanks(value);
     while !rest.is_empty() {
@@ -120,7 +120,7 @@ fn is_extension_list(value: &[u8]) -> bool {
     true
 }
 
-/// Reads one extension with its parameters; returns what follows it and the blanks behind it.
+/// Skips one extension with its parameters and the blanks behind it; `None` if there is none.
 fn extension(bytes: &[u8]) -> Option<&[u8]> {
     let mut rest = skip_blanks(token(bytes)?);
     while let Some((b';', tail)) = rest.split_first() {
@@ -143,7 +143,7 @@ fn token(bytes: &[u8]) -> Option<&[u8]> {
     (end > 0).then(|| &bytes[end..])
 }
 
-/// A quoted string whose text, unquoted, is a token (RFC 6455, 9.1).
+/// Skips a quoted string whose text is a token (RFC 6455, 9.1); `None` if there is none.
 fn quoted_token(bytes: &[u8]) -> Option<&[u8]> {
     let mut rest = bytes.strip_prefix(b"\"")?;
     let mut length = 0;

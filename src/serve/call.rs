@@ -1,4 +1,4 @@
-//! [`Call`]: one call of the handler, whose panics end its connection only.
+//! [`Call`]: one call of the handler. If the handler panics, its connection alone ends.
 
 use core::future::Future;
 use core::pin::Pin;
@@ -7,8 +7,8 @@ use std::task::{Context, Poll};
 
 use crate::error::{Error, Result};
 
-/// One call of the handler. A panic in it is its error, wherever it comes from: the function that makes the future, a poll
-/// of that, or its drop. (An executor aborts the process if the drop of a task panics.)
+/// One call of the handler. A panic of the handler becomes an error, be it in the function that makes the future, in a poll
+/// of the future, or in its drop. (An executor aborts the process if the drop of a task panics.)
 ///
 /// The future is boxed, so that a connection between two requests does not take the room of the largest handler.
 pub(super) struct Call<F>(Option<Pin<Box<F>>>);
@@ -19,8 +19,8 @@ impl<F> Call<F> {
         Call(catch(|| Box::pin(handler())))
     }
 
-    /// Drops the future; `None` if that panicked.
-    fn end(&mut self) -> Option<()> {
+    /// Drops the future; `None` if its drop panicked.
+    fn drop_future(&mut self) -> Option<()> {
         catch(|| self.0 = None)
     }
 }
@@ -33,8 +33,8 @@ impl<F: Future<Output = Result<()>>> Future for Call<F> {
         if let Some(Poll::Pending) = polled {
             return Poll::Pending;
         }
-        // Dropped here, where a panic can still be told.
-        let ended = self.end();
+        // The future is dropped here, where a panic of its drop can still become the result.
+        let ended = self.drop_future();
         match (polled, ended) {
             (Some(answered), Some(())) => answered,
             _ => Poll::Ready(Err(Error::other("the handler panicked"))),
@@ -44,11 +44,11 @@ impl<F: Future<Output = Result<()>>> Future for Call<F> {
 
 impl<F> Drop for Call<F> {
     fn drop(&mut self) {
-        self.end();
+        self.drop_future();
     }
 }
 
-/// What it returns; `None` if it panicked. (The panic hook has told of it.)
+/// The value that `work` returns; `None` if it panicked. (The panic hook has told of the panic.)
 fn catch<T>(work: impl FnOnce() -> T) -> Option<T> {
     catch_unwind(AssertUnwindSafe(work)).ok()
 }

@@ -27,22 +27,23 @@ use crate::server::{Server, Stage};
 
 impl Server {
     /// Serves the clients of `listener` on this thread until [`shutdown`](Server::shutdown): accepts them, keeps their
-    /// deadlines, and calls `handler` for each request. If the handler returns an error before its answer has begun, the
-    /// client is told of the error. If it panics, its connection ends, with a 500 if its answer has not begun; other
-    /// connections go on.
+    /// deadlines, and calls `handler` for each request. If the handler returns an error before its response has begun, the
+    /// response is the status of that error. If the handler panics, its connection ends, with a 500 if its response has not
+    /// begun; other connections go on.
     ///
-    /// No more clients are accepted than [`Limits::connections`](crate::Limits::connections) and
-    /// [`Limits::per_ip`](crate::Limits::per_ip) allow: the others are told 503. After an accept that fails, the next one
-    /// waits for up to a second. On Linux, a client that vanishes while its request is held is noticed within
-    /// [`Limits::ping`](crate::Limits::ping) and [`Limits::write_time`](crate::Limits::write_time).
+    /// No more clients are served than [`Limits::connections`](crate::Limits::connections) and
+    /// [`Limits::per_ip`](crate::Limits::per_ip) allow: the others are refused with a 503. After an accept that fails, the
+    /// next one waits for 10 ms, and after each further failure twice as long, up to 1 s. On Linux, a client that vanishes
+    /// while its request is held is noticed within [`Limits::ping`](crate::Limits::ping) and
+    /// [`Limits::write_time`](crate::Limits::write_time) together.
     ///
     /// # Errors
     ///
-    /// None at present: an error of one connection ends that connection.
+    /// None at present: an error of one connection ends that connection alone.
     ///
     /// # Cancel safety
     ///
-    /// Dropping it drops all its connections.
+    /// If the future is dropped, all its connections are dropped with it.
     ///
     /// # Examples
     ///
@@ -65,22 +66,22 @@ impl Server {
     ) -> io::Result<()> {
         let executor = Rc::new(LocalExecutor::new());
         let accepting = accept(self, listener, handler, Rc::downgrade(&executor));
-        // Boxed, so that it is of a type that tasks have already: each type of task takes 4 KiB of code.
+        // Boxed, so that both tasks are of one type: each type of task takes 4 KiB of code.
         executor.spawn(self.tick().boxed_local()).detach();
         let over = async {
             accepting.await;
-            // Connections that are left when all are cut off are dropped with the executor.
+            // Connections that are left when the server cuts all off are dropped with the executor.
             self.emptied(Stage::Cut).await;
         };
-        // A task, for the future beside `drive` is polled whenever any task is woken, and to poll the handle of a task is
-        // cheap: to poll the accept loop itself would cost an accept4 and an epoll_ctl per request.
+        // The accept loop is a task of its own: the future beside `drive` is polled whenever any task is woken, and to poll
+        // the loop itself so often would cost an accept4 and an epoll_ctl per request.
         executor.spawn(over.boxed_local()).or(drive(&executor)).await;
         Ok(())
     }
 }
 
-/// Runs the executor's tasks, as [`LocalExecutor::run`] does, but without its own queue for 512 tasks: it takes 8 KiB, and is
-/// of use to threads that share their tasks.
+/// Runs the executor's tasks, as [`LocalExecutor::run`] does, but without a local queue for 512 tasks: the queue takes 8 KiB,
+/// and is of use only to threads that share their tasks.
 async fn drive(executor: &LocalExecutor<'_>) {
     loop {
         for _ in 0..200 {
@@ -102,10 +103,10 @@ async fn accept<'a>(
     let (mut waits, mut turns) = (false, 0);
     loop {
         let accepted = poll_fn(|cx| {
-            // A moment that has passed would wake this task again and again.
+            // A deadline that has passed would wake this task again and again.
             let until = back_off.until.filter(|until| server.shared.deadlines.now() < *until);
             entry.arm(cx, until.unwrap_or(Moment::NEVER));
-            // Look after arming: a shutdown between the two would wake nobody.
+            // Look at the stage after arming: a shutdown between the two would wake nobody.
             if server.stage() > Stage::Running {
                 return Poll::Ready(None);
             }
@@ -116,30 +117,38 @@ async fn accept<'a>(
         });
         match accepted.await {
             None => return,
-            Some(Ok((stream, peer))) => {
+            Some(Ok((stream, client))) => {
                 back_off = BackOff::default();
-                let seat = server.seat(Some(peer.ip()));
-                if seat.standing() != Standing::Dropped {
+                if let Some(conn) = seat_client(server, stream, client) {
                     // Not kept for longer: an executor that one of its own tasks keeps is never dropped.
                     let Some(executor) = executor.upgrade() else { return };
-                    let mut conn = Conn::seated(Stream::Tcp(stream), seat);
-                    // Mostly its first request came with it.
-                    conn.eager = true;
                     executor.spawn(converse(conn, handler)).detach();
                 }
-                // Now and then those that were accepted go first. Not after each accept: while many are busy, the backlog
-                // would overflow, and a client that finds it full tries again after a second.
+                // Now and then the connections that were accepted go first. Not after each accept: while many of them are
+                // busy, the backlog would overflow, and a client that finds it full tries again after a second.
                 turns = (turns + 1) % TURNS;
                 if turns == 0 {
                     future::yield_now().await;
                 }
             }
-            Some(Err(_)) => back_off.begin(server.shared.deadlines.now()),
+            Some(Err(_)) => back_off.begin_pause(server.shared.deadlines.now()),
         }
     }
 }
 
-/// Accepts one client. `waits` is whether the last try found none: then another is in vain before the listener is readable.
+/// The connection of a client that was accepted; `None` if it is to be closed without a response.
+fn seat_client(server: &Server, stream: Async<TcpStream>, client: SocketAddr) -> Option<Conn> {
+    let seat = server.seat(Some(client.ip()));
+    if seat.standing() == Standing::Dropped {
+        return None;
+    }
+    let mut conn = Conn::seated(Stream::Tcp(stream), seat);
+    // Mostly the first request has arrived by the time of the accept.
+    conn.eager = true;
+    Some(conn)
+}
+
+/// Accepts one client. `waits` is whether the last try found none: then the next waits until the listener is readable.
 fn poll_accept(
     listener: &Async<TcpListener>,
     waits: &mut bool,
@@ -151,8 +160,8 @@ fn poll_accept(
             *waits = false;
         }
         match tcp::accept(listener.get_ref()) {
-            Ok((stream, peer)) => {
-                return Poll::Ready(Async::new_nonblocking(stream).map(|stream| (stream, peer)));
+            Ok((stream, client)) => {
+                return Poll::Ready(Async::new_nonblocking(stream).map(|stream| (stream, client)));
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => *waits = true,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -170,8 +179,8 @@ fn converse(mut conn: Conn, handler: &impl AsyncFn(Exchange<'_>) -> Result<()>) 
                 Ok(Some(exchange)) => Call::new(|| handler(exchange)),
                 Ok(None) | Err(_) => return,
             };
-            // An error is boxed at once, with its answer: there would be room for it in each idle connection.
-            if let Some(refusal) = call.await.err().map(|error| Box::pin(conn.refuse(error))) {
+            // The error is boxed together with the future that answers it: else each idle connection would have room for both.
+            if let Some(refusal) = call.await.err().map(|error| Box::pin(conn.fail_with(error))) {
                 refusal.await;
                 return;
             }

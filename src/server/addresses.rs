@@ -5,12 +5,12 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// How many connections there are from each network. A network without one has no entry.
+/// How many connections there are from each network. A network without a connection has no entry.
 #[derive(Debug, Default)]
 pub(crate) struct Addresses(Mutex<HashMap<Network, usize>>);
 
 impl Addresses {
-    /// Counts one more connection from a network; false if it has `most` of them.
+    /// Counts one more connection from a network; false, and nothing counted, if the network has `most` of them.
     pub(crate) fn admit(&self, network: Network, most: usize) -> bool {
         let mut addresses = self.lock();
         let count = addresses.entry(network).or_insert(0);
@@ -38,8 +38,8 @@ impl Addresses {
     }
 }
 
-/// What counts as one address: an IPv4 address, or the /64 of an IPv6 address. It is one word, since each connection keeps
-/// one.
+/// A network whose connections are counted together: an IPv4 address, or the /64 of an IPv6 address. It is one word, since
+/// each connection keeps one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Network(NonZeroU64);
 
@@ -47,10 +47,10 @@ impl Network {
     /// The number of an IPv4 address is above this. No /64 has such a number: `0:1::/32` is assigned to nobody.
     const V4: NonZeroU64 = NonZeroU64::MIN.saturating_add(u32::MAX as u64);
 
-    pub(crate) fn of(peer: IpAddr) -> Network {
-        Network(match peer.to_canonical() {
+    pub(crate) fn of(client: IpAddr) -> Network {
+        Network(match client.to_canonical() {
             IpAddr::V4(v4) => Network::V4 | u64::from(u32::from(v4)),
-            // The /64 of the loopback address is 0, which stands for none: it counts as the next one, nobody's.
+            // The /64 of the loopback address is 0, which no `NonZeroU64` is: it counts as 1, which is assigned to nobody.
             IpAddr::V6(v6) => NonZeroU64::new((u128::from(v6) >> 64) as u64).unwrap_or(NonZeroU64::MIN),
         })
     }

@@ -8,14 +8,14 @@ use std::time::Instant;
 use async_io::Timer;
 
 use super::clock::Moment;
-use super::manual_clock::{ManualClock, Waiting};
+use super::manual_clock::{ManualClock, Waiter};
 
-/// Wakes a task at one moment of a server's clock, also where nobody runs [`tick`](super::Server::tick).
+/// Wakes a task at one moment of a server's clock, also if no task runs [`tick`](super::Server::tick).
 pub(super) enum Alarm {
-    /// Where the clock's time begins, and a timer of the reactor.
+    /// The instant at which the clock began, and a timer of the reactor.
     System(Instant, Timer),
-    /// A place among the tasks that wait for a test's clock, and the moment that this one waits for.
-    Manual(Waiting, Moment),
+    /// A task that waits for a test's clock, and the moment that it waits for.
+    Manual(Waiter, Moment),
 }
 
 impl Alarm {
@@ -24,7 +24,7 @@ impl Alarm {
     }
 
     pub(super) fn manual(clock: ManualClock) -> Alarm {
-        Alarm::Manual(clock.waiting(), Moment::NEVER)
+        Alarm::Manual(clock.waiter(), Moment::NEVER)
     }
 
     pub(super) fn set(&mut self, to: Moment) {
@@ -37,11 +37,11 @@ impl Alarm {
         }
     }
 
-    /// Ready when the moment has come; else the task is woken then.
+    /// Ready when the moment has come; until then the task is to be woken at that moment.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match self {
             Alarm::System(_, timer) => Pin::new(timer).poll(cx).map(|_| ()),
-            Alarm::Manual(waiting, moment) => waiting.poll(cx, *moment),
+            Alarm::Manual(waiter, moment) => waiter.poll(cx, *moment),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! [`Moment`]: a point of a server's time, and the [`Clock`] that it is read from.
+//! [`Moment`]: a point of a server's time. [`Clock`]: what tells a server the time.
 
 use core::num::NonZeroU64;
 use std::time::{Duration, Instant, SystemTime};
@@ -6,35 +6,35 @@ use std::time::{Duration, Instant, SystemTime};
 use super::alarm::Alarm;
 use super::manual_clock::ManualClock;
 
-/// A point of a server's time: nanoseconds since its clock began, which is enough for 584 years. It takes half the
-/// memory of an `Instant`, and each connection has some.
+/// A point of a server's time: nanoseconds since its clock began, of which 64 bits last for 584 years. A moment takes half
+/// the memory of an `Instant`, and each connection has several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Moment(NonZeroU64);
 
 impl Moment {
     /// When the clock began.
     pub(super) const START: Moment = Moment(NonZeroU64::MIN);
-    /// It never comes.
+    /// The moment that never comes.
     pub(crate) const NEVER: Moment = Moment(NonZeroU64::MAX);
 
-    /// The moment that is so much later.
+    /// The moment that is `wait` later.
     pub(crate) fn after(self, wait: Duration) -> Moment {
         let nanos = u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX);
         Moment(self.0.saturating_add(nanos))
     }
 
-    /// How much later it is; nothing, if it is earlier.
+    /// How much later this moment is than `earlier`; zero if it is not later.
     pub(crate) fn since(self, earlier: Moment) -> Duration {
         Duration::from_nanos(self.0.get().saturating_sub(earlier.0.get()))
     }
 
-    /// How long after the start of the clock it comes; `None` if it never does.
+    /// How long after the start of the clock this moment comes; `None` for [`NEVER`](Moment::NEVER).
     pub(super) fn since_start(self) -> Option<Duration> {
         (self != Moment::NEVER).then(|| Duration::from_nanos(self.0.get() - Moment::START.0.get()))
     }
 }
 
-/// What tells a server the time. Nothing else in a server does, so that a test can have the time in its hands.
+/// What tells a server the time. A server asks nothing else for the time, so that a test can set it.
 #[derive(Clone, Debug)]
 pub(crate) enum Clock {
     /// The system's clock, since this instant.
@@ -74,11 +74,11 @@ impl Clock {
         }
     }
 
-    /// By how much a deadline may be kept too late, so that one look at the table keeps several.
+    /// How late a deadline may be noticed, so that one look at the table serves several deadlines.
     pub(super) fn grain(&self) -> Duration {
         match self {
             Clock::System(_) => Duration::from_millis(20),
-            // It stands still at the moments that the test has chosen, so that nothing may be late.
+            // The clock stands still at the moments that the test has chosen, so no deadline may be late.
             Clock::Manual(_) => Duration::ZERO,
         }
     }

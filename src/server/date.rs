@@ -3,12 +3,12 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// The second that the value was last formatted for, and that value.
+/// The second for which the value was last formatted, and that value.
 #[derive(Debug, Default)]
 pub(crate) struct Date(Mutex<(u64, Option<Arc<str>>)>);
 
 impl Date {
-    /// The value at a time of day; `None` if no valid clock shows that time.
+    /// The value at this time; `None` if no valid clock shows that time.
     pub(crate) fn at(&self, now: SystemTime) -> Option<Arc<str>> {
         let second = now.duration_since(UNIX_EPOCH).ok()?.as_secs();
         let mut date = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -19,11 +19,11 @@ impl Date {
     }
 }
 
-/// 2020-01-01, in seconds since 1970. A device whose clock shows an earlier time has not set it yet; a server without a clock
-/// sends no `Date` (RFC 9110, 6.6.1).
+/// 2020-01-01, in seconds since 1970. A clock that shows an earlier time was not set yet, and a server without a clock sends
+/// no `Date` (RFC 9110, 6.6.1).
 const FIRST_VALID: u64 = 1_577_836_800;
 
-/// The IMF-fixdate (RFC 9110, 5.6.7) of a time in seconds since 1970; `None` if no valid clock shows it.
+/// The IMF-fixdate (RFC 9110, 5.6.7) of a time in seconds since 1970; `None` if no valid clock shows that time.
 fn imf_date(seconds: u64) -> Option<String> {
     if seconds < FIRST_VALID {
         return None;
@@ -36,7 +36,7 @@ fn imf_date(seconds: u64) -> Option<String> {
     Some(format!("{weekday}, {day:02} {month} {year} {hour:02}:{minute:02}:{second:02} GMT"))
 }
 
-/// The year, the month (from 0) and the day of the month of a day, which is counted from 1970-01-01 on (Howard Hinnant's
+/// The year, the month (from 0) and the day of the month of the day that is `days` after 1970-01-01 (Howard Hinnant's
 /// `civil_from_days`).
 fn civil(days: u64) -> (u64, usize, u64) {
     let days = days + 719_468;

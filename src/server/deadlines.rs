@@ -1,4 +1,4 @@
-//! [`Deadlines`]: the deadlines of all connections in one table, kept by one timer.
+//! [`Deadlines`]: the deadlines of all connections in one table, with one timer.
 
 use core::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -8,32 +8,33 @@ use std::task::{Context, Poll, Waker};
 use slab::Slab;
 
 use super::clock::{Clock, Moment};
+
 /// The deadlines of all connections. A `Timer` for each connection would take 188 bytes and about eight system calls per
-/// request; an entry here takes 24 bytes, and a lock that is mostly free.
+/// request; an entry here takes 24 bytes and a lock that is mostly free.
 #[derive(Debug)]
 pub(crate) struct Deadlines {
-    /// What the deadlines are measured by.
+    /// The clock by which the deadlines are measured.
     pub(super) clock: Clock,
     table: Mutex<Table>,
 }
 
 #[derive(Debug)]
 struct Table {
-    entries: Slab<Deadline>,
-    /// When the table is looked through next.
+    entries: Slab<Entry>,
+    /// When the table is to be looked through next.
     planned: Moment,
-    /// How often that moment was moved to a sooner one.
+    /// How often `planned` was moved to a sooner moment: the number of the plan.
     plans: u64,
-    /// The wakers of the tasks that look through the table: woken when that moment is moved.
+    /// The wakers of the tasks that look through the table. They are woken when `planned` is moved to a sooner moment.
     keepers: Slab<Option<Waker>>,
 }
 
 /// An entry of the table.
 #[derive(Debug)]
-struct Deadline {
-    /// When the task is to be woken; never, while it waits for nothing but a shutdown.
+struct Entry {
+    /// When the task is to be woken; never, if it waits for nothing but a shutdown.
     due: Moment,
-    /// Wakes the task; taken when that is done.
+    /// Wakes the task; `None` once the task was woken.
     waker: Option<Waker>,
 }
 
@@ -47,26 +48,26 @@ impl Deadlines {
         self.clock.now()
     }
 
-    /// Makes an entry; returns its key.
+    /// Makes an entry without a deadline; returns its key.
     pub(crate) fn enter(&self) -> usize {
-        self.lock().entries.insert(Deadline { due: Moment::NEVER, waker: None })
+        self.lock().entries.insert(Entry { due: Moment::NEVER, waker: None })
     }
 
     /// Removes an entry.
     pub(crate) fn leave(&self, key: usize) {
-        // The waker is dropped behind the lock: its task may own an entry itself.
+        // The waker is dropped after the lock: its task may own an entry itself.
         let _entry = self.lock().entries.try_remove(key);
     }
 
-    /// Sets the deadline of an entry: `waker` is woken at `due`, or before by [`wake_all`](Deadlines::wake_all). It replaces
-    /// the entry's last deadline.
+    /// Sets the deadline of an entry, in place of its last one: `waker` is woken at `due`, or sooner by
+    /// [`wake_entries`](Deadlines::wake_entries).
     pub(crate) fn arm(&self, key: usize, due: Moment, waker: &Waker) {
-        // Declared before the lock, so dropped behind it: its task may own an entry itself.
+        // Declared before the lock, so dropped after it: the waker's task may own an entry itself.
         let _stale;
         let mut table = self.lock();
         let Some(entry) = table.entries.get_mut(key) else { return };
         entry.due = due;
-        // This spares a clone, no more: `will_wake` may say no of two wakers of one task.
+        // This saves a clone and nothing rests on it: `will_wake` may say no of two wakers of one task.
         if !entry.waker.as_ref().is_some_and(|old| old.will_wake(waker)) {
             _stale = entry.waker.replace(waker.clone());
         }
@@ -78,21 +79,21 @@ impl Deadlines {
     }
 
     /// An entry that is removed when it is dropped.
-    pub(crate) fn entry(&self) -> Entry<'_> {
-        Entry { deadlines: self, key: self.enter() }
+    pub(crate) fn entry(&self) -> EntryGuard<'_> {
+        EntryGuard { deadlines: self, key: self.enter() }
     }
 
     /// Wakes each task that has an entry.
-    pub(crate) fn wake_all(&self) {
+    pub(crate) fn wake_entries(&self) {
         let wakers: Vec<Waker> = self.lock().entries.iter_mut().filter_map(|(_, e)| e.waker.take()).collect();
         wake_all(wakers);
     }
 
-    /// Wakes each task at its deadline, for ever.
+    /// Wakes each task at its deadline; never returns.
     pub(crate) async fn run(&self) {
         let (keeper, mut alarm, mut seen) = (Keeper::new(self), self.clock.alarm(), None);
         poll_fn::<(), _>(|cx| {
-            // Mostly there is nothing to do, since the task was woken for something else that it runs.
+            // Mostly there is nothing to do: the task that polls this was woken for something else that it runs.
             while seen != Some(keeper.listen(cx)) || alarm.poll(cx).is_ready() {
                 let now = self.now();
                 let (plans, next) = self.wake_due(now);
@@ -104,7 +105,8 @@ impl Deadlines {
         .await;
     }
 
-    /// Wakes the tasks that are due at `now`, and plans the next look. Returns the number of the plan, and when that look is.
+    /// Wakes the tasks that are due at `now`, and plans the next look at the table. Returns the number of the plan, and the
+    /// moment of that look.
     fn wake_due(&self, now: Moment) -> (u64, Moment) {
         let (mut due, mut next) = (Vec::new(), Moment::NEVER);
         let mut table = self.lock();
@@ -128,7 +130,7 @@ impl Deadlines {
 }
 
 impl Table {
-    /// Moves the next look to a sooner moment; returns the wakers of those that look.
+    /// Moves the next look to a sooner moment; returns the wakers of the tasks that look through the table.
     fn plan_sooner(&mut self, due: Moment) -> Vec<Waker> {
         self.planned = due;
         self.plans = self.plans.wrapping_add(1);
@@ -137,26 +139,26 @@ impl Table {
 }
 
 /// An entry of the table that is removed when it is dropped.
-pub(crate) struct Entry<'d> {
+pub(crate) struct EntryGuard<'d> {
     deadlines: &'d Deadlines,
     key: usize,
 }
 
-impl Entry<'_> {
-    /// Sets the deadline: the task is woken at `due`, or before by [`Deadlines::wake_all`].
+impl EntryGuard<'_> {
+    /// Sets the deadline: the task is woken at `due`, or sooner by [`Deadlines::wake_entries`].
     pub(crate) fn arm(&self, cx: &mut Context<'_>, due: Moment) {
         self.deadlines.arm(self.key, due, cx.waker());
     }
 }
 
-impl Drop for Entry<'_> {
+impl Drop for EntryGuard<'_> {
     fn drop(&mut self) {
         self.deadlines.leave(self.key);
     }
 }
 
-/// A future that looks through the table, as [`Server::tick`](super::Server::tick) does. Mostly there is one, but there may
-/// be several, and one may move from task to task.
+/// A future that looks through the table, such as [`Server::tick`](super::Server::tick). Mostly a server has one, but it may
+/// have several, and such a future may move from task to task.
 struct Keeper<'d> {
     deadlines: &'d Deadlines,
     key: usize,
@@ -167,9 +169,9 @@ impl Keeper<'_> {
         Keeper { deadlines, key: deadlines.lock().keepers.insert(None) }
     }
 
-    /// Has the task woken when the next look is moved to a sooner moment; returns the number of the plan as it is now.
+    /// Has the task woken when the next look is moved to a sooner moment; returns the number of the present plan.
     fn listen(&self, cx: &mut Context<'_>) -> u64 {
-        // Declared before the lock, so dropped behind it.
+        // Declared before the lock, so dropped after it.
         let _stale;
         let mut table = self.deadlines.lock();
         let waker = table.keepers.get_mut(self.key);
@@ -184,8 +186,8 @@ impl Drop for Keeper<'_> {
     }
 }
 
-/// Wakes them all. One that panics has a bug that is its own executor's: the others are woken nonetheless, and so is the
-/// caller spared, who would else end its deadlines or its shutdown over another's bug. (The panic hook has told of it.)
+/// Wakes all of these tasks. If a waker panics, that is a bug of its task's executor: the other tasks are woken nonetheless,
+/// and the caller, which keeps deadlines or shuts down, goes on. (The panic hook has told of the panic.)
 pub(super) fn wake_all(wakers: impl IntoIterator<Item = Waker>) {
     let mut wakers = wakers.into_iter();
     while catch_unwind(AssertUnwindSafe(|| wakers.by_ref().for_each(Waker::wake))).is_err() {}
@@ -200,11 +202,11 @@ mod tests {
 
     use super::*;
 
-    /// As the slab has it.
+    /// An entry as the slab keeps it.
     #[allow(dead_code, reason = "only its size is wanted")]
     enum Slot {
         Vacant(usize),
-        Occupied(Deadline),
+        Occupied(Entry),
     }
 
     struct Count(AtomicUsize);

@@ -1,51 +1,52 @@
-//! [`Lease`]: one connection's share of the bytes that all may buffer, [`Limits::buffered`](crate::Limits::buffered).
+//! [`Lease`]: one connection's share of the bytes that all connections may buffer together,
+//! [`Limits::buffered`](crate::Limits::buffered).
 
 use std::sync::atomic::Ordering;
 
 use super::Server;
 use crate::limits::OWN_BUFFER;
 
-/// How much of `buffered` a connection has: what it keeps above [`OWN_BUFFER`].
+/// One connection's share of `buffered`: the bytes that it keeps beyond [`OWN_BUFFER`].
 #[derive(Debug, Default)]
 pub(crate) struct Lease {
-    /// In half a word: nobody keeps 4 GiB of one connection's.
+    /// How many bytes are leased. Half a word, since no connection keeps 4 GiB.
     bytes: u32,
-    /// Whether the last try to read found no room.
+    /// Whether the last [`grant`](Lease::grant) found no room in `buffered`.
     starved: bool,
 }
 
 impl Lease {
-    /// Whether the last try to read found no room in `buffered`.
+    /// Whether the last [`grant`](Lease::grant) found no room in `buffered`.
     pub(crate) fn is_starved(&self) -> bool {
         self.starved
     }
 
-    /// Whether that was in vain for good: all of `buffered` is this connection's, so that none can come free.
-    pub(super) fn is_all(&self, server: &Server) -> bool {
+    /// Whether no room can ever come free: the connection is starved though it has leased all of `buffered`.
+    pub(super) fn has_all(&self, server: &Server) -> bool {
         self.starved && self.bytes as usize >= server.shared.limits.buffered
     }
 
-    /// Leases up to `most` bytes beside the `used` ones; returns how many.
-    pub(super) fn take(&mut self, server: &Server, used: usize, most: usize) -> usize {
+    /// Leases up to `most` bytes in addition to the `used` ones; returns how many may be received.
+    pub(super) fn grant(&mut self, server: &Server, used: usize, most: usize) -> usize {
         let own = OWN_BUFFER.saturating_sub(used).min(most);
         let (mut granted, wanted) = (0, most - own);
         if wanted > 0 {
             let limit = server.shared.limits.buffered;
-            // What is used beyond the lease is to be settled first.
+            // Bytes that are used beyond the lease come first.
             let owed = used.saturating_sub(OWN_BUFFER).saturating_sub(self.bytes as usize);
-            let grant = |buffered: usize| {
+            let add = |buffered: usize| {
                 granted = wanted.min(limit.saturating_sub(buffered).saturating_sub(owed));
                 Some(buffered + granted)
             };
             let buffered = &server.shared.counts.buffered;
-            let _ = buffered.fetch_update(Ordering::Relaxed, Ordering::Relaxed, grant);
+            let _ = buffered.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
             self.set(self.bytes as usize + granted);
         }
         self.starved = most > 0 && own + granted == 0;
         own + granted
     }
 
-    /// Whether there is room for the `used` bytes; they are leased then.
+    /// Leases as many bytes as are `used`; false, and nothing leased, if there is no room for them.
     pub(super) fn fit(&mut self, server: &Server, used: usize) -> bool {
         let more = used.saturating_sub(OWN_BUFFER).saturating_sub(self.bytes as usize);
         let limit = server.shared.limits.buffered;
@@ -58,7 +59,7 @@ impl Lease {
         fits
     }
 
-    /// Sets the lease to what is really used.
+    /// Sets the lease to the number of bytes that are used.
     pub(super) fn settle(&mut self, server: &Server, used: usize) {
         let (buffered, before) = (&server.shared.counts.buffered, self.bytes as usize);
         self.set(used.saturating_sub(OWN_BUFFER));

@@ -1,4 +1,4 @@
-//! [`ManualClock`]: a server's clock in a test, which advances when the test says so.
+//! [`ManualClock`]: a clock for a server in a test, which stands still until the test advances it.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -12,10 +12,10 @@ use super::deadlines::wake_all;
 /// The time of day at which each manual clock begins: Sun, 13 Sep 2020 12:26:40 GMT.
 const WALL: Duration = Duration::from_secs(1_600_000_000);
 
-/// As far as a manual clock goes: 292 years, which an `Instant` has room for on every system.
+/// The most by which a manual clock can be advanced: 292 years, for which an `Instant` has room on every system.
 const END: Duration = Duration::from_nanos(i64::MAX as u64);
 
-/// A clock that stands still until it is advanced, for [`Server::with_clock`](super::Server::with_clock). A clone is another
+/// A clock for [`Server::with_clock`](super::Server::with_clock) that stands still until it is advanced. A clone is another
 /// handle to the same clock.
 ///
 /// # Examples
@@ -32,17 +32,18 @@ const END: Duration = Duration::from_nanos(i64::MAX as u64);
 /// ```
 #[derive(Clone, Debug)]
 pub struct ManualClock {
-    /// The instant that the clock shows as its first.
+    /// The instant that the clock shows before it is advanced.
     start: Instant,
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<ClockState>>,
 }
 
+/// What the handles to a manual clock share.
 #[derive(Debug, Default)]
-struct State {
+struct ClockState {
     /// By how much the clock was advanced in all.
     elapsed: Duration,
-    /// The wakers of the tasks that wait for the clock: each is taken when the clock is advanced.
-    waiting: Slab<Option<Waker>>,
+    /// The wakers of the tasks that wait for the clock; `None` once the clock was advanced.
+    waiters: Slab<Option<Waker>>,
 }
 
 impl ManualClock {
@@ -52,11 +53,11 @@ impl ManualClock {
         ManualClock { start: Instant::now(), state: Arc::default() }
     }
 
-    /// Advances the clock, and wakes the tasks that wait for it: what is due by then is done when they have run.
+    /// Advances the clock, and wakes the tasks that wait for it. They do what is due by then when the executor runs them.
     pub fn advance(&self, by: Duration) {
         let mut state = self.lock();
         state.elapsed = state.elapsed.saturating_add(by).min(END);
-        let wakers: Vec<Waker> = state.waiting.iter_mut().filter_map(|(_, waker)| waker.take()).collect();
+        let wakers: Vec<Waker> = state.waiters.iter_mut().filter_map(|(_, waker)| waker.take()).collect();
         drop(state);
         wake_all(wakers);
     }
@@ -74,40 +75,40 @@ impl ManualClock {
         start.checked_add(self.elapsed()).unwrap_or(start)
     }
 
-    /// A place among those that wait for the clock.
-    pub(super) fn waiting(self) -> Waiting {
-        let key = self.lock().waiting.insert(None);
-        Waiting { clock: self, key }
+    /// A task that is going to wait for the clock.
+    pub(super) fn waiter(self) -> Waiter {
+        let key = self.lock().waiters.insert(None);
+        Waiter { clock: self, key }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, ClockState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A place among those that wait for a manual clock, given back when it is dropped.
-pub(super) struct Waiting {
+/// A task that waits for a manual clock, until this is dropped.
+pub(super) struct Waiter {
     clock: ManualClock,
     key: usize,
 }
 
-impl Waiting {
-    /// Ready when the clock has come to the moment; else the task is woken when the clock is advanced.
+impl Waiter {
+    /// Ready when the clock has reached the moment; until then the task is woken each time that the clock is advanced.
     pub(super) fn poll(&self, cx: &mut Context<'_>, moment: Moment) -> Poll<()> {
-        // Declared before the lock, so dropped behind it: the task of a waker may use the clock itself.
+        // Declared before the lock, so dropped after it: the waker's task may use the clock itself.
         let _stale;
         let mut state = self.clock.lock();
         if Moment::START.after(state.elapsed) >= moment {
             return Poll::Ready(());
         }
-        _stale = state.waiting.get_mut(self.key).and_then(|waker| waker.replace(cx.waker().clone()));
+        _stale = state.waiters.get_mut(self.key).and_then(|waker| waker.replace(cx.waker().clone()));
         Poll::Pending
     }
 }
 
-impl Drop for Waiting {
+impl Drop for Waiter {
     fn drop(&mut self) {
-        let _waker = self.clock.lock().waiting.try_remove(self.key);
+        let _waker = self.clock.lock().waiters.try_remove(self.key);
     }
 }
 
@@ -118,9 +119,9 @@ mod tests {
     #[test]
     fn the_clock_forgets_who_waits_no_more() {
         let clock = ManualClock::new();
-        let waiting = [clock.clone().waiting(), clock.clone().waiting()];
-        assert_eq!(clock.lock().waiting.len(), 2);
-        drop(waiting);
-        assert_eq!(clock.lock().waiting.len(), 0);
+        let waiters = [clock.clone().waiter(), clock.clone().waiter()];
+        assert_eq!(clock.lock().waiters.len(), 2);
+        drop(waiters);
+        assert_eq!(clock.lock().waiters.len(), 0);
     }
 }

@@ -1,16 +1,16 @@
-//! [`Server`]: what all connections share: limits, deadlines, counters, the date, the shutdown.
+//! [`Server`]: what all connections share, which is limits, deadlines, counters, the date, the shutdown.
 
 mod addresses;
 mod alarm;
 pub(crate) mod clock;
 mod date;
 pub(crate) mod deadlines;
-mod figures;
 mod lease;
 mod manual_clock;
 pub(crate) mod permit;
 pub(crate) mod seat;
 mod shutdown;
+mod stats;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -21,22 +21,23 @@ use self::addresses::{Addresses, Network};
 use self::clock::Clock;
 use self::date::Date;
 use self::deadlines::Deadlines;
-use self::figures::Counts;
-pub use self::figures::Stats;
 pub use self::manual_clock::ManualClock;
 use self::seat::Seat;
 pub(crate) use self::shutdown::Stage;
+use self::stats::Counts;
+pub use self::stats::Stats;
 use crate::limits::Limits;
 
-/// The longest time that a client is told to wait, 584 million years: in milliseconds, as `retry:` has it, the largest number
-/// of 64 bits. In seconds it can still be rounded up.
+/// The longest time that a client is told to wait, 584 million years: the largest number of 64 bits, in the milliseconds of
+/// `retry:`. In the seconds of `Retry-After` it can still be rounded up.
 const LONGEST_RETRY: Duration = Duration::from_millis(u64::MAX);
 
-/// What all connections of a server share. A clone is another handle to the same server.
+/// What all connections of a server share: its limits, deadlines, counters, and its shutdown. A clone is another handle to
+/// the same server.
 ///
 /// # Examples
 ///
-/// [`serve`](Server::serve) has an accept loop; this is what one of your own is made of:
+/// [`serve`](Server::serve) has an accept loop. An accept loop of your own is made of these parts:
 ///
 /// ```
 /// use tidings::{Conn, Exchange, Limits, Response, Server};
@@ -87,10 +88,10 @@ pub(crate) struct Shared {
     pub(crate) limits: Limits,
     pub(crate) deadlines: Deadlines,
     pub(crate) counts: Counts,
-    /// The [`Stage`] as a number; it only grows.
+    /// The [`Stage`] as a number, which never falls.
     stage: AtomicU8,
     date: Date,
-    /// Connections by network; empty unless [`Limits::per_ip`] is set.
+    /// How many connections each network has; empty unless [`Limits::per_ip`] is set.
     addresses: Addresses,
 }
 
@@ -110,8 +111,7 @@ impl Server {
         Server::on(Clock::default(), limits)
     }
 
-    /// A server whose time is in the hands of a test: nothing is due, no heartbeat is sent and no `Date` changes before the
-    /// clock is advanced.
+    /// A server whose clock a test advances: until then no deadline passes, no heartbeat is sent and no `Date` changes.
     ///
     /// # Examples
     ///
@@ -133,7 +133,7 @@ impl Server {
         Server { shared: Arc::new(shared) }
     }
 
-    /// The limits.
+    /// The limits of this server.
     ///
     /// # Examples
     ///
@@ -147,12 +147,13 @@ impl Server {
         &self.shared.limits
     }
 
-    /// Keeps the deadlines of all connections, for ever. [`serve`](Server::serve) runs it. An accept loop of your own must
-    /// run it too, once per server: without it no deadline and no heartbeat ever comes.
+    /// Wakes each connection at its deadlines and heartbeats; never returns. [`serve`](Server::serve) runs this future
+    /// itself. An accept loop of your own must run it too, once per server: without it no deadline passes and no heartbeat
+    /// is sent.
     ///
     /// # Cancel safety
     ///
-    /// If it is dropped, no deadline is kept until it is called again.
+    /// The future may be dropped. No deadline passes until `tick` is called again; deadlines that are due by then pass at once.
     ///
     /// # Examples
     ///
@@ -168,12 +169,13 @@ impl Server {
         self.shared.deadlines.run().await;
     }
 
-    /// Counts one more connection; the seat says whether it is served or refused.
-    pub(crate) fn seat(&self, peer: Option<IpAddr>) -> Seat {
-        Seat::take(self.clone(), peer.map(Network::of))
+    /// Counts one more connection, from this address if it is known; the seat says whether the connection is served.
+    pub(crate) fn seat(&self, client: Option<IpAddr>) -> Seat {
+        Seat::new(self.clone(), client.map(Network::of))
     }
 
-    /// Counts one more connection from a network; false, and nothing counted, if that has as many as it may.
+    /// Counts one more connection from a network; false, and nothing counted, if the network has
+    /// [`Limits::per_ip`] connections.
     fn admit(&self, network: Network) -> bool {
         self.shared.limits.per_ip.is_none_or(|most| self.shared.addresses.admit(network, most))
     }
@@ -190,8 +192,8 @@ impl Server {
         self.shared.date.at(self.shared.deadlines.clock.wall())
     }
 
-    /// The time by which this server keeps its deadlines. A handler that has deadlines too reads the time here, so that a
-    /// test can have both on one clock.
+    /// The time by which this server measures its deadlines. A handler with deadlines of its own reads the time here, so that
+    /// in a test both follow one clock.
     ///
     /// # Examples
     ///
@@ -207,8 +209,8 @@ impl Server {
         self.shared.deadlines.clock.instant()
     }
 
-    /// A random time between the shortest and the longest [`retry`](Limits::retry), another one at each call. If the longest is
-    /// below the shortest, it is the shortest.
+    /// A random time between the shortest and the longest [`Limits::retry`], drawn anew at each call. If the longest is below
+    /// the shortest, each call returns the shortest.
     ///
     /// # Examples
     ///
@@ -221,10 +223,10 @@ impl Server {
     /// ```
     pub fn draw_retry(&self) -> Duration {
         let (least, most) = self.shared.limits.retry;
-        (least + part(most.saturating_sub(least))).min(LONGEST_RETRY)
+        (least + random_up_to(most.saturating_sub(least))).min(LONGEST_RETRY)
     }
 
-    /// A value for the field `Retry-After` (RFC 9110, 10.2.3): a time of [`draw_retry`](Server::draw_retry) in whole
+    /// A value for the field `Retry-After` (RFC 9110, 10.2.3): a time from [`draw_retry`](Server::draw_retry) in whole
     /// seconds, rounded up.
     ///
     /// # Examples
@@ -236,13 +238,13 @@ impl Server {
     /// # assert!((2..=5).contains(&server.retry_after().parse().unwrap()));
     /// ```
     pub fn retry_after(&self) -> String {
-        // Without floats: to write one takes 20 KiB of code.
+        // Without floats: formatting a float takes 20 KiB of code.
         self.draw_retry().saturating_add(Duration::from_nanos(999_999_999)).as_secs().to_string()
     }
 }
 
-/// A random part of a time, to the millisecond.
-fn part(whole: Duration) -> Duration {
-    // Without floats, which take 2 KiB of code.
+/// A random time up to `whole`, in whole milliseconds.
+fn random_up_to(whole: Duration) -> Duration {
+    // Without floats, whose arithmetic takes 2 KiB of code.
     Duration::from_millis(fastrand::u64(..=u64::try_from(whole.as_millis()).unwrap_or(u64::MAX)))
 }

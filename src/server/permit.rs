@@ -1,29 +1,30 @@
-//! [`Permit`]: one connection's share of what is counted: connections and held requests.
+//! [`Permit`]: whether a connection is served, and whether its request may be held; both are counted.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::Server;
 
-/// One connection's share of what a server counts. Its owner gives it back.
+/// The permit of one connection: it counts among [`Limits::connections`](crate::Limits::connections), and while its request
+/// is held among [`Limits::held`](crate::Limits::held). The owner calls [`give_back`](Permit::give_back).
 #[derive(Debug)]
 pub(crate) struct Permit(Standing);
 
-/// How a connection is received.
+/// What a connection is permitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Standing {
-    /// It is served.
+    /// The connection is served.
     Served,
-    /// It is served, and its request is counted among the held.
+    /// The connection is served, and its request is held.
     Held,
-    /// It is told that there is no room.
+    /// The connection is refused with a 503.
     Refused,
-    /// Even too many are being told: it is dropped.
+    /// The connection is closed without a response, since too many others are being refused.
     Dropped,
 }
 
 impl Permit {
-    /// A permit for one more connection; `admitted` is whether its network may have one more.
-    pub(super) fn take(server: &Server, admitted: bool) -> Permit {
+    /// The permit of one more connection; `admitted` is whether its network may have one more.
+    pub(super) fn new(server: &Server, admitted: bool) -> Permit {
         let (limits, counts) = (&server.shared.limits, &server.shared.counts);
         counts.accepted.fetch_add(1, Ordering::Relaxed);
         let standing = if admitted && take_one(&counts.connections, limits.connections) {
@@ -42,7 +43,7 @@ impl Permit {
         self.0
     }
 
-    /// Counts this connection among the held; false if there are enough of them.
+    /// Permits the connection to hold its request; false if [`Limits::held`](crate::Limits::held) requests are held.
     pub(super) fn hold(&mut self, server: &Server) -> bool {
         if self.0 == Standing::Served && take_one(&server.shared.counts.held, server.shared.limits.held) {
             self.0 = Standing::Held;
@@ -50,7 +51,7 @@ impl Permit {
         self.0 == Standing::Held
     }
 
-    /// Counts it among the held no more.
+    /// The connection holds no request any more.
     pub(super) fn release(&mut self, server: &Server) {
         if self.0 == Standing::Held {
             server.shared.counts.held.fetch_sub(1, Ordering::Relaxed);
@@ -58,7 +59,7 @@ impl Permit {
         }
     }
 
-    /// Gives back what was taken.
+    /// The connection has ended: it is counted no more.
     pub(super) fn give_back(&mut self, server: &Server) {
         self.release(server);
         let counts = &server.shared.counts;
@@ -67,11 +68,11 @@ impl Permit {
             Standing::Refused => counts.refusals.fetch_sub(1, Ordering::SeqCst),
             Standing::Dropped => return,
         };
-        server.left();
+        server.connection_ended();
     }
 }
 
-/// Adds one if that is within the limit.
+/// Adds one to a count, if the sum is within the limit.
 fn take_one(count: &AtomicUsize, limit: usize) -> bool {
     let add = |n: usize| (n < limit).then_some(n + 1);
     count.fetch_update(Ordering::SeqCst, Ordering::SeqCst, add).is_ok()

@@ -1,4 +1,5 @@
-//! [`Seat`]: one connection's place in its server: its deadline, its permit and its lease, given back with it.
+//! [`Seat`]: what one connection has of its server, which is a deadline, a permit and a lease. All are given back when it is
+//! dropped.
 
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -9,24 +10,24 @@ use super::lease::Lease;
 use super::permit::{Permit, Standing};
 use super::{Server, Stage};
 
-/// One connection's place in its server.
+/// What one connection has of its server.
 #[derive(Debug)]
 pub(crate) struct Seat {
     pub(crate) server: Server,
     permit: Permit,
-    /// The network it came from, while that is counted.
+    /// The network that the connection came from, if it is counted in [`Limits::per_ip`](crate::Limits::per_ip).
     network: Option<Network>,
     lease: Lease,
-    /// The key of the connection's entry in the deadlines; half a word, since there is no memory for 2^32 of them.
+    /// The key of the connection's entry in the deadlines; half a word, since there is no memory for 2^32 entries.
     key: u32,
 }
 
 impl Seat {
-    pub(crate) fn take(server: Server, network: Option<Network>) -> Seat {
+    pub(crate) fn new(server: Server, network: Option<Network>) -> Seat {
         let counted = network.is_some();
         let key = server.shared.deadlines.enter() as u32;
         let network = network.filter(|network| server.admit(*network));
-        let permit = Permit::take(&server, network.is_some() || !counted);
+        let permit = Permit::new(&server, network.is_some() || !counted);
         Seat { permit, network, lease: Lease::default(), key, server }
     }
 
@@ -39,13 +40,13 @@ impl Seat {
         self.now().after(within)
     }
 
-    /// Ready when `by` has come or the server cuts everything; else the task is woken then.
-    pub(crate) fn poll_due(&self, cx: &mut Context<'_>, by: Moment) -> Poll<()> {
+    /// Ready when `by` has come or the server cuts all connections off; until then the task is to be woken at that moment.
+    pub(crate) fn poll_deadline(&self, cx: &mut Context<'_>, by: Moment) -> Poll<()> {
         if self.now() >= by {
             return Poll::Ready(());
         }
         self.server.shared.deadlines.arm(self.key as usize, by, cx.waker());
-        // Look after arming: a shutdown between the two would wake nobody.
+        // Look at the stage after arming: a shutdown between the two would wake nobody.
         if self.server.stage() == Stage::Cut { Poll::Ready(()) } else { Poll::Pending }
     }
 
@@ -53,39 +54,39 @@ impl Seat {
         self.permit.standing()
     }
 
-    /// Counts this connection among the held; false if there are enough of them.
+    /// Takes a permit to hold the request; false if [`Limits::held`](crate::Limits::held) requests are held.
     pub(crate) fn hold(&mut self) -> bool {
         self.permit.hold(&self.server)
     }
 
-    /// Counts it among the held no more.
+    /// Gives the permit to hold the request back.
     pub(crate) fn release(&mut self) {
         self.permit.release(&self.server);
     }
 
-    /// Leases up to `most` bytes beside the `used` ones; returns how many.
+    /// Leases up to `most` bytes in addition to the `used` ones; returns how many may be received.
     pub(crate) fn lease(&mut self, used: usize, most: usize) -> usize {
-        self.lease.take(&self.server, used, most)
+        self.lease.grant(&self.server, used, most)
     }
 
-    /// Whether there is room for the `used` bytes; they are leased then.
+    /// Leases as many bytes as are `used`; false, and nothing leased, if there is no room for them.
     pub(crate) fn fit(&mut self, used: usize) -> bool {
         self.lease.fit(&self.server, used)
     }
 
-    /// Sets the lease to what is really used.
+    /// Sets the lease to the number of bytes that are used.
     pub(crate) fn settle(&mut self, used: usize) {
         self.lease.settle(&self.server, used);
     }
 
-    /// Whether the last try to read found no room in `buffered`.
+    /// Whether the last [`lease`](Seat::lease) found no room in `buffered`.
     pub(crate) fn is_starved(&self) -> bool {
         self.lease.is_starved()
     }
 
-    /// Whether it found none though all of `buffered` is this connection's: then there is no use in waiting.
+    /// Whether no room can ever come free: the connection is starved though it has leased all of `buffered`.
     pub(crate) fn has_all(&self) -> bool {
-        self.lease.is_all(&self.server)
+        self.lease.has_all(&self.server)
     }
 }
 

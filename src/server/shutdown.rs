@@ -1,4 +1,4 @@
-//! [`Server::shutdown`], and the [`Stage`] that it has reached.
+//! [`Server::shutdown`], and the [`Stage`] that a shutdown has reached.
 
 use core::future::poll_fn;
 use std::sync::atomic::Ordering;
@@ -15,23 +15,23 @@ use super::clock::Moment;
 pub(crate) enum Stage {
     /// No shutdown has begun.
     Running,
-    /// Requests that have begun are answered, and no new one is taken.
+    /// Requests that have begun are answered, and no further request is read.
     Draining,
-    /// Each connection ends at once, whatever it is doing.
+    /// All connections are cut off.
     Cut,
 }
 
 impl Server {
-    /// Shuts the server down gracefully. It takes no further request: connections that are idle are closed at once, the
-    /// others behind the answer that they are giving. A client whose request is held is told why it ends: an event stream
+    /// Shuts the server down gracefully. The server reads no further request: idle connections are closed at once, the
+    /// others after the response that is under way. A client whose request is held is told why it ends: an event stream
     /// by a comment, a WebSocket by close 1001, a long poll by `Tidings-Reason`. Connections that are still open after
     /// `within` are cut off: whatever a handler waits for or writes there fails from then on.
     ///
-    /// It returns when no connection is left, or when the last ones have been cut off.
+    /// `shutdown` returns when no connection is left, or when the last ones were cut off.
     ///
     /// # Cancel safety
     ///
-    /// If it is dropped, the server still shuts down, but no connection is cut off.
+    /// If the future is dropped, the shutdown goes on, but no connection is cut off.
     ///
     /// # Examples
     ///
@@ -43,7 +43,7 @@ impl Server {
     /// # });
     /// ```
     pub async fn shutdown(&self, within: Duration) {
-        // Its own alarm needs neither `tick` nor a connection that runs.
+        // The shutdown has an alarm of its own, which needs neither `tick` nor a connection that runs.
         let clock = &self.shared.deadlines.clock;
         let mut alarm = clock.alarm();
         alarm.set(clock.now().after(within));
@@ -54,15 +54,15 @@ impl Server {
 
     fn enter_stage(&self, stage: Stage) {
         self.shared.stage.fetch_max(stage as u8, Ordering::SeqCst);
-        self.shared.deadlines.wake_all();
+        self.shared.deadlines.wake_entries();
     }
 
-    /// Waits until no connection is left, or until the shutdown has reached a stage.
+    /// Waits until no connection is left, or until the shutdown has reached this stage.
     pub(crate) async fn emptied(&self, stage: Stage) {
         let entry = self.shared.deadlines.entry();
         poll_fn(|cx| {
             entry.arm(cx, Moment::NEVER);
-            // Look after arming: what happens between the two would wake nobody.
+            // Look at both after arming: a change between the two would wake nobody.
             if self.is_empty() || self.stage() >= stage { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
@@ -73,10 +73,10 @@ impl Server {
         counts.connections.load(Ordering::SeqCst) + counts.refusals.load(Ordering::SeqCst) == 0
     }
 
-    /// Called when a connection has ended: wakes those that wait for the last one.
-    pub(crate) fn left(&self) {
+    /// Called when a connection has ended: if it was the last one, wakes the tasks that wait for that.
+    pub(crate) fn connection_ended(&self) {
         if self.stage() > Stage::Running && self.is_empty() {
-            self.shared.deadlines.wake_all();
+            self.shared.deadlines.wake_entries();
         }
     }
 

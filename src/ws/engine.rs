@@ -1,5 +1,4 @@
-//! [`Engine`]: a connection as a WebSocket, by the frames of `proto`. It moves bytes, and answers what is to be
-//! answered.
+//! [`Engine`]: reads and writes the messages of a WebSocket, by `proto::frame`, and answers pings and closes.
 
 use core::task::{Context, Poll, ready};
 use std::io;
@@ -11,36 +10,36 @@ use crate::conn::write_buffer::WriteBuffer;
 use crate::error::Fault;
 use crate::error::{Error, Result};
 use crate::limits::Limits;
-use crate::proto::frame::{Decoder, Found, Opcode, push_close, push_frame, split_text};
+use crate::proto::frame::{Found, FrameDecoder, Opcode, push_close, push_frame, split_text};
 use crate::proto::input::READ;
 use crate::server::seat::Seat;
 
-/// Bytes that may wait to be written on a WebSocket when a ping is answered; beyond them only the latest ping is, when
-/// they are gone. They are in [`CONNECTION`].
+/// Bytes that may wait to be written when a ping is answered. While more bytes wait, only the latest ping is kept, and
+/// answered when they are written. `CONNECTION` in `limits.rs` counts these bytes.
 const PONGS: usize = 1024;
 
-/// A connection as a WebSocket.
+/// Reads and writes the messages of a WebSocket.
 pub(super) struct Engine<'c> {
     conn: &'c mut Conn,
-    frames: Frames,
+    inbound: Inbound,
 }
 
-/// What came, and what it asks for.
+/// The frames that the client sent, and the control frames that answer them.
 #[derive(Default)]
-struct Frames {
-    decoder: Decoder,
-    /// What came behind a whole message, until it is decoded. Boxed, since most have none.
+struct Inbound {
+    decoder: FrameDecoder,
+    /// Bytes that arrived behind a whole message, until they are decoded. Boxed, since most WebSockets have none.
     rest: Option<Box<Rest>>,
-    /// The payload of the latest ping, while too much waits to be written for its answer.
+    /// The payload of the latest ping, while too many bytes wait to be written before its pong.
     ping: Option<Box<[u8]>>,
-    /// Whether our close was written, or is about to be: nothing goes out behind it.
+    /// Whether the server's close is in the write buffer, or was written: no frame may follow it.
     closed: bool,
 }
 
-/// Bytes that came and are not decoded.
+/// Bytes that arrived and were not decoded.
 struct Rest {
     bytes: Vec<u8>,
-    /// How much of their front is decoded.
+    /// How many bytes at the front are decoded.
     decoded: usize,
 }
 
@@ -51,10 +50,10 @@ impl Rest {
 }
 
 impl<'c> Engine<'c> {
-    /// A connection whose upgrade was accepted, and what came behind the request.
+    /// The engine of a connection whose upgrade was accepted; `early` are the bytes that arrived behind the handshake.
     pub(super) async fn new(conn: &'c mut Conn, early: Vec<u8>) -> Engine<'c> {
-        let mut engine = Engine { conn, frames: Frames { rest: Rest::of(early), ..Frames::default() } };
-        engine.settle();
+        let mut engine = Engine { conn, inbound: Inbound { rest: Rest::of(early), ..Inbound::default() } };
+        engine.count_owned();
         engine
     }
 
@@ -66,36 +65,36 @@ impl<'c> Engine<'c> {
         self.conn
     }
 
-    /// Whether a message was begun that is not whole.
+    /// Whether a message has begun that is not whole.
     pub(super) fn is_under_way(&self) -> bool {
-        self.frames.decoder.is_under_way()
+        self.inbound.decoder.is_under_way()
     }
 
-    /// Reads once, or decodes what is left of the last time.
+    /// Reads once, or goes on decoding the bytes that the last read left.
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<Came>> {
-        let Some(rest) = self.frames.rest.take() else { return self.poll_fill(cx) };
-        let came = self.frames.decode_rest(rest, self.conn.seat.server.limits(), &mut self.conn.out);
-        self.settle();
+        let Some(rest) = self.inbound.rest.take() else { return self.poll_fill(cx) };
+        let came = self.inbound.decode_rest(rest, self.conn.seat.server.limits(), &mut self.conn.out);
+        self.count_owned();
         Poll::Ready(came)
     }
 
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<Came>> {
-        let owned = self.frames.owned();
-        // What is read, and what a large message may grow by.
+        let owned = self.inbound.owned();
+        // Room for one read, and for a large message to grow.
         let granted = self.conn.seat.lease(owned, READ.max(owned / 2));
         if granted == 0 {
             return if self.conn.seat.has_all() { Poll::Ready(Err(Error::Full)) } else { Poll::Pending };
         }
-        let (frames, mut came) = (&mut self.frames, Ok(Came::Part));
+        let (inbound, mut came) = (&mut self.inbound, Ok(Came::NeedMore));
         let Conn { io, eager, seat: Seat { server, .. }, out, .. } = &mut *self.conn;
         let read = io.poll_receive(cx, eager, granted, |bytes| {
-            came = frames.take(bytes, owned + granted, server.limits(), out);
+            came = inbound.receive(bytes, owned + granted, server.limits(), out);
         });
-        self.settle();
+        self.count_owned();
         let read = ready!(read)?;
         if read == READ {
-            // There may be thousands of frames in it.
-            self.conn.turns.take(TURNS);
+            // Such a read may have thousands of frames.
+            self.conn.turns.count(TURNS);
         }
         match read {
             0 => Poll::Ready(Err(Fault::Unclosed.into())),
@@ -103,12 +102,12 @@ impl<'c> Engine<'c> {
         }
     }
 
-    /// Counts what is owned: bytes that came and are not handed on.
-    fn settle(&mut self) {
-        self.conn.seat.settle(self.frames.owned());
+    /// Sets the lease to the bytes that arrived and were not yet handed to the handler.
+    fn count_owned(&mut self) {
+        self.conn.seat.settle(self.inbound.owned());
     }
 
-    /// Takes a message to be written.
+    /// Adds a message to the bytes that are to be written.
     pub(super) fn push(&mut self, message: Payload) -> Result<()> {
         match message {
             Payload::Text(text) => self.push_frame(Opcode::Text, text.as_bytes()),
@@ -121,53 +120,53 @@ impl<'c> Engine<'c> {
     }
 
     pub(super) fn push_close(&mut self, code: u16, reason: &str) -> Result<()> {
-        self.frames.may_write()?;
-        self.frames.closed = true;
+        self.inbound.may_write()?;
+        self.inbound.closed = true;
         push_close(code, reason, self.conn.out.bytes());
         Ok(())
     }
 
     fn push_frame(&mut self, opcode: Opcode, payload: &[u8]) -> Result<()> {
-        self.frames.may_write()?;
+        self.inbound.may_write()?;
         push_frame(opcode, payload, self.conn.out.bytes());
         Ok(())
     }
 
-    /// Writes what was pushed, and answers that waited.
+    /// Writes the bytes that were pushed, then the pong that had to wait.
     #[inline]
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
         loop {
             ready!(self.conn.poll_flush(cx))?;
-            if !self.frames.answer_last(&mut self.conn.out) {
+            if !self.inbound.answer_latest_ping(&mut self.conn.out) {
                 return Poll::Ready(Ok(()));
             }
         }
     }
 
-    /// Nobody waits any more for the peer to read.
+    /// The handler does not write any more for now: see [`Patience`](crate::conn::patience::Patience).
     pub(super) fn pause(&mut self) {
         self.conn.pause();
     }
 
-    /// Takes ready-made text frames, to be written.
+    /// Writes text frames that are encoded already, and keeps the bytes that the client does not take at once.
     pub(super) fn push_framed(&mut self, cx: &mut Context<'_>, frames: &[u8]) -> Result<()> {
         let mut rest = frames;
         while !rest.is_empty() {
             (_, rest) = split_text(rest).ok_or(Error::Misuse("these are no whole text frames"))?;
         }
-        self.frames.may_write()?;
+        self.inbound.may_write()?;
         self.conn.write_now(cx, frames)
     }
 }
 
-impl Frames {
-    /// How many bytes of memory it owns of what came.
+impl Inbound {
+    /// How many bytes of memory are owned for bytes that arrived.
     fn owned(&self) -> usize {
         self.decoder.owned() + self.rest.as_ref().map_or(0, |rest| rest.bytes.capacity())
     }
 
-    /// Takes what was read, up to the end of a message; the decoder may grow to `room`.
-    fn take(&mut self, bytes: &[u8], room: usize, limits: &Limits, out: &mut WriteBuffer) -> Result<Came> {
+    /// Decodes bytes that were read, and keeps those behind the end of a message; the decoder may grow to `room` bytes.
+    fn receive(&mut self, bytes: &[u8], room: usize, limits: &Limits, out: &mut WriteBuffer) -> Result<Came> {
         let (used, came) = self.decode(bytes, room, limits, out)?;
         if let Came::Message(_) = came {
             self.rest = Rest::of(bytes[used..].to_vec());
@@ -175,9 +174,9 @@ impl Frames {
         Ok(came)
     }
 
-    /// Goes on with what was read and is left.
+    /// Goes on decoding the bytes that the last read left.
     fn decode_rest(&mut self, mut rest: Box<Rest>, limits: &Limits, out: &mut WriteBuffer) -> Result<Came> {
-        // The decoder takes over part of what is given back here, so it needs no room of its own.
+        // The decoder takes over bytes that are leased already, so it needs no further room.
         let (used, came) = self.decode(&rest.bytes[rest.decoded..], 0, limits, out)?;
         rest.decoded += used;
         if rest.decoded < rest.bytes.len() && matches!(came, Came::Message(_)) {
@@ -186,7 +185,7 @@ impl Frames {
         Ok(came)
     }
 
-    /// Decodes up to the end of a message, and answers the control frames on the way.
+    /// Decodes up to the end of a message, and answers the control frames before it.
     fn decode(
         &mut self,
         bytes: &[u8],
@@ -206,9 +205,9 @@ impl Frames {
                     Came::Close
                 }
                 Found::End => Came::Close,
-                Found::NeedMore => Came::Part,
+                Found::NeedMore => Came::NeedMore,
                 Found::Ping(payload) => {
-                    self.answer(payload, out);
+                    self.answer_ping(payload, out);
                     continue;
                 }
                 Found::Pong(_) => continue,
@@ -217,8 +216,8 @@ impl Frames {
         }
     }
 
-    /// Answers a ping. If a peer does not read, only the latest gets an answer (RFC 6455, 5.5.3).
-    fn answer(&mut self, payload: Vec<u8>, out: &mut WriteBuffer) {
+    /// Answers a ping. If the client is a slow reader, only its latest ping is answered (RFC 6455, 5.5.3).
+    fn answer_ping(&mut self, payload: Vec<u8>, out: &mut WriteBuffer) {
         if out.left() + payload.len() < PONGS && self.ping.is_none() && !self.closed {
             push_frame(Opcode::Pong, &payload, out.bytes());
         } else {
@@ -226,14 +225,14 @@ impl Frames {
         }
     }
 
-    /// Answers the ping that had to wait; whether there was one.
-    fn answer_last(&mut self, out: &mut WriteBuffer) -> bool {
+    /// Answers the ping that had to wait; false if there is none.
+    fn answer_latest_ping(&mut self, out: &mut WriteBuffer) -> bool {
         let Some(payload) = self.ping.take().filter(|_| !self.closed) else { return false };
         push_frame(Opcode::Pong, &payload, out.bytes());
         true
     }
 
-    /// Answers a close with one, unless ours came first.
+    /// Answers the client's close with the same code, unless the server's close came first.
     fn answer_close(&mut self, code: Option<u16>, out: &mut WriteBuffer) {
         if !core::mem::replace(&mut self.closed, true) {
             match code {

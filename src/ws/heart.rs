@@ -1,22 +1,22 @@
-//! What a [`WebSocket`] does beside its messages while it waits: its heartbeat, its deadlines, its last word.
+//! [`Heart`]: the heartbeat of a [`WebSocket`], and what else happens while one waits: deadlines, and the last close.
 
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use super::{Came, WebSocket};
 use crate::conn::Conn;
-use crate::conn::wait::{Peer, Sent};
+use crate::conn::wait::{Heard, Held};
 use crate::conn::write::Flush;
 use crate::error::{Error, Phase, Result};
 use crate::proto::frame::close_code;
 use crate::server::clock::Moment;
 
-/// What keeps a connection alive next.
+/// What the heartbeat waits for.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Heart {
-    /// A ping is due then.
+    /// The moment at which the next ping is to be sent.
     Ping(Moment),
-    /// The answer to the last ping is due then.
+    /// The moment by which a pong, or other bytes of the client, must have arrived.
     Pong(Moment),
 }
 
@@ -27,7 +27,7 @@ impl Heart {
     }
 }
 
-impl Peer for WebSocket<'_> {
+impl Held for WebSocket<'_> {
     fn conn(&mut self) -> &mut Conn {
         self.engine.conn_mut()
     }
@@ -36,7 +36,7 @@ impl Peer for WebSocket<'_> {
         let flushed = ready!(self.engine.poll_flush(cx));
         match self.failed.take() {
             None => Poll::Ready(flushed),
-            // The error that came first is the one to tell.
+            // The error for which the WebSocket was closed came first, so it is returned.
             Some(error) => Poll::Ready(Err(*error)),
         }
     }
@@ -45,17 +45,17 @@ impl Peer for WebSocket<'_> {
         self.engine.pause();
     }
 
-    fn poll_peer(&mut self, cx: &mut Context<'_>) -> Poll<Result<Sent>> {
+    fn poll_client(&mut self, cx: &mut Context<'_>) -> Poll<Result<Heard>> {
         match ready!(self.poll_message(cx)) {
-            Ok(Sent::Message) => return Poll::Ready(Ok(Sent::Message)),
-            // Our half of the close goes out, if the peer still reads.
-            Ok(Sent::End) => _ = ready!(self.engine.poll_flush(cx)),
+            Ok(Heard::Message) => return Poll::Ready(Ok(Heard::Message)),
+            // The close that answers the client's is written, if the client still reads.
+            Ok(Heard::End) => _ = ready!(self.engine.poll_flush(cx)),
             Err(error) => {
-                self.fail(error);
+                self.close_for(error);
                 ready!(self.poll_flush(cx))?;
             }
         }
-        Poll::Ready(Ok(Sent::End))
+        Poll::Ready(Ok(Heard::End))
     }
 
     fn act_by(&mut self) -> Moment {
@@ -67,11 +67,11 @@ impl Peer for WebSocket<'_> {
         let pong = limits.pong;
         if self.message_by() <= now {
             let late = self.engine.conn().late(Phase::Message);
-            self.fail(late);
+            self.close_for(late);
             return Ok(());
         }
         match self.heart {
-            Heart::Pong(by) if by <= now => self.fail(Error::Timeout(Phase::Pong)),
+            Heart::Pong(by) if by <= now => self.close_for(Error::Timeout(Phase::Pong)),
             Heart::Ping(by) if by <= now => {
                 self.heart = Heart::Pong(self.deadline(pong));
                 self.engine.push_ping()?;
@@ -83,8 +83,8 @@ impl Peer for WebSocket<'_> {
 }
 
 impl WebSocket<'_> {
-    /// Closes for an error, with the code that says so if there is one; the next flush returns the error.
-    fn fail(&mut self, error: Error) {
+    /// Closes because of an error, with the close code that tells of it if there is one; the next flush returns the error.
+    fn close_for(&mut self, error: Error) {
         let code = match &error {
             Error::Fault(fault) => Some(close_code(*fault)),
             Error::Timeout(Phase::Message) => Some(1008),
@@ -93,15 +93,15 @@ impl WebSocket<'_> {
         };
         self.open = false;
         if let Some(code) = code {
-            // Behind our own close there is nothing to say.
+            // This fails if the server's close was sent already: then there is nothing to add.
             let _ = self.engine.push_close(code, &error.to_string());
         }
         self.failed = Some(Box::new(error));
     }
 
-    /// Writes what was pushed, within its time.
+    /// Writes the bytes that were pushed, within [`Limits::write_time`](crate::Limits::write_time).
     pub(super) fn flush(&mut self) -> Flush<'_, Self> {
-        Flush { peer: self }
+        Flush { held: self }
     }
 
     pub(super) fn now(&self) -> Moment {
@@ -112,8 +112,8 @@ impl WebSocket<'_> {
         self.engine.conn().seat.deadline(within)
     }
 
-    /// When the message under way must be whole; never, if there is none. A peer may send pongs between its fragments, so
-    /// that its pings say nothing about it.
+    /// When the message under way must be whole; never, if there is none. (The heartbeat does not bound a message, since a
+    /// client may send pongs between its fragments.)
     fn message_by(&mut self) -> Moment {
         let patience = self.server().limits().body_time;
         match self.engine.is_under_way() {
@@ -124,12 +124,12 @@ impl WebSocket<'_> {
         self.message_by.unwrap_or(Moment::NEVER)
     }
 
-    /// Reads until a message is whole, the peer has gone, or it has had its turn.
-    fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Result<Sent>> {
+    /// Reads until a message is whole, the client has closed, or other connections are to go first.
+    fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Result<Heard>> {
         loop {
             match (&self.received, self.open) {
-                (Some(_), _) => return Poll::Ready(Ok(Sent::Message)),
-                (None, false) => return Poll::Ready(Ok(Sent::End)),
+                (Some(_), _) => return Poll::Ready(Ok(Heard::Message)),
+                (None, false) => return Poll::Ready(Ok(Heard::End)),
                 (None, true) => ready!(self.poll_read(cx))?,
             }
         }
@@ -137,18 +137,18 @@ impl WebSocket<'_> {
 
     /// Reads once.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        // A peer that sends without end must not keep the thread.
+        // A client that sends without end must not keep the thread.
         ready!(self.conn().turns.poll_give_way(cx));
         let read = ready!(self.engine.poll_read(cx));
-        // Who sends is alive; a pong may have to wait behind a large message.
+        // A client that sends anything is alive: its pong may have to wait behind a large message.
         if let Heart::Pong(_) = self.heart {
             self.heart = Heart::Ping(self.deadline(self.server().limits().heartbeat()));
         }
-        self.open = matches!(read, Ok(Came::Message(_) | Came::Part));
+        self.open = matches!(read, Ok(Came::Message(_) | Came::NeedMore));
         match read? {
             Came::Message(message) => (self.received, self.message_by) = (Some(message), None),
             Came::Close => {}
-            Came::Part => self.conn().turns.take(1),
+            Came::NeedMore => self.conn().turns.count(1),
         }
         Poll::Ready(Ok(()))
     }

@@ -1,6 +1,6 @@
-//! [`WebSocket`]: messages over an upgraded connection, its heartbeats and deadlines.
+//! [`WebSocket`]: messages over an upgraded connection, with heartbeats and deadlines.
 //!
-//! What reads and writes frames is an `Engine`: ours over `proto::frame`, or async-tungstenite with the feature
+//! An `Engine` reads and writes the frames: this crate's own over `proto::frame`, or async-tungstenite with the feature
 //! `tungstenite`.
 
 #[cfg(not(feature = "tungstenite"))]
@@ -24,16 +24,16 @@ use self::heart::Heart;
 pub use self::payload::Payload;
 #[cfg(feature = "tungstenite")]
 use self::tungstenite::Engine;
-use crate::conn::wait::{Held, Peer, Wait};
+use crate::conn::wait::{Held, HeldWait, Wait};
 use crate::conn::write::Flush;
 use crate::error::{Error, Result};
 use crate::proto::frame::{Opcode, is_close_code, push_frame};
 use crate::server::Server;
 use crate::server::clock::Moment;
 
-/// A WebSocket (RFC 6455). It pings every [`Limits::ping`](crate::Limits::ping) while it waits, and gives up a
-/// peer from which then nothing comes within [`Limits::pong`](crate::Limits::pong). Pings of the peer's are answered while
-/// it waits.
+/// A WebSocket (RFC 6455). While the handler waits for it, it sends a ping every [`Limits::ping`](crate::Limits::ping),
+/// cuts the client off if then nothing arrives within [`Limits::pong`](crate::Limits::pong), and answers the client's pings.
+/// While the handler does something else, none of that happens.
 ///
 /// # Examples
 ///
@@ -55,46 +55,49 @@ use crate::server::clock::Moment;
 /// ```
 pub struct WebSocket<'c> {
     engine: Engine<'c>,
-    /// A message that came during a wait.
+    /// A message that arrived during a wait, until `recv` returns it.
     received: Option<Payload>,
     heart: Heart,
-    /// When the message under way must be whole; `None` until one was waited for.
+    /// When the message under way must be whole; `None` until a wait has met one.
     message_by: Option<Moment>,
-    /// Whether the peer can still be waited for.
+    /// Whether the client may still send messages: neither side has closed.
     open: bool,
-    /// Why we have closed; told when the close is written.
+    /// The error for which the server has closed; returned when the close is written.
     failed: Option<Box<Error>>,
 }
 
-/// What an engine read.
+/// What an engine has read.
 enum Came {
+    /// A whole message.
     Message(Payload),
-    /// The peer's close; the answer waits to be written, unless ours came first.
+    /// The client's close. The close that answers it is to be written, unless the server's close came first.
     Close,
-    /// A part of a message, or control frames.
-    Part,
+    /// No whole message: a part of one, or control frames.
+    NeedMore,
 }
 
 impl WebSocket<'_> {
-    /// The next message; `None` when the peer has closed, or the server shuts down (which closes with 1001).
+    /// The next message; `None` when the client has closed, or when the server shuts down (`recv` then closes with 1001).
     ///
     /// # Errors
     ///
-    /// What the peer did wrong, after it was closed with the code that says so: 1002, 1007 or 1009.
-    /// [`Error::Timeout`] if it answers no pings, or if a message is not whole within
-    /// [`Limits::body_time`](crate::Limits::body_time) (1008); [`Error::Full`] (1013) if all that time there is no room
-    /// to read it to; [`Error::Io`].
+    /// If there is a close code for the error, the WebSocket was closed with it. [`Error::Fault`] if the client broke the
+    /// protocol (1002), sent text that is not UTF-8 (1007) or too large a message (1009). [`Error::Timeout`] if the client
+    /// does not answer pings (no close), is a slow reader (no close), or if a message is not whole within
+    /// [`Limits::body_time`](crate::Limits::body_time) (1008). [`Error::Full`] (1013) if in that time there was no room in
+    /// [`Limits::buffered`](crate::Limits::buffered) to read it. [`Error::Io`] if reading or writing fails.
     ///
     /// # Cancel safety
     ///
-    /// It may be dropped and called again: no message is lost, a half-read one goes on.
+    /// The future may be dropped and `recv` called again: no message is lost, and a message that is half read goes on.
     ///
     /// # Examples
     ///
     /// See [`Exchange::upgrade`](crate::Exchange::upgrade).
     pub async fn recv(&mut self) -> Result<Option<Payload>> {
         if self.received.is_none() {
-            // A busy peer's next message comes while the others have their turn, and is then read without the reactor.
+            // The next message of a busy client arrives while other connections have their turn, and is then read without
+            // the reactor.
             future::yield_now().await;
             self.engine.conn_mut().eager = true;
         }
@@ -111,8 +114,9 @@ impl WebSocket<'_> {
         }
     }
 
-    /// Waits for `future`, at most `within`; [`Wait::Readable`] when the peer sent a message, which
-    /// [`recv`](WebSocket::recv) then returns at once. Pings and their answers go on meanwhile.
+    /// Waits for `future`, at most for the time `within`, or until the client has sent a message: then the result is
+    /// [`Wait::Readable`], and [`recv`](WebSocket::recv) returns the message at once. Bytes that wait to be written are
+    /// written first, and that time counts. Heartbeats go on meanwhile.
     ///
     /// # Errors
     ///
@@ -120,7 +124,7 @@ impl WebSocket<'_> {
     ///
     /// # Cancel safety
     ///
-    /// It may be dropped if `future` may.
+    /// The wait may be dropped if `future` may be dropped.
     ///
     /// # Examples
     ///
@@ -152,19 +156,20 @@ impl WebSocket<'_> {
         future: F,
         within: Duration,
     ) -> impl Future<Output = Result<Wait<F::Output>>> {
-        Held::new(self, future, within)
+        HeldWait::new(self, future, within)
     }
 
     /// Sends one message.
     ///
     /// # Errors
     ///
-    /// [`Error::Timeout`] if the peer does not read within [`Limits::write_time`](crate::Limits::write_time),
-    /// [`Error::Io`], also when the peer has closed.
+    /// [`Error::Timeout`] if the client makes no progress in reading for [`Limits::write_time`](crate::Limits::write_time).
+    /// [`Error::Io`] if writing fails, or if either side has closed.
     ///
     /// # Cancel safety
     ///
-    /// If it is dropped, the rest of the message goes out with the next one, or not at all.
+    /// If the future is dropped before its first poll, nothing is sent. If it is dropped later, the next call that writes or
+    /// waits sends the rest of the message; without such a call the client may get only a part of it.
     ///
     /// # Examples
     ///
@@ -176,7 +181,7 @@ impl WebSocket<'_> {
         self.flush().await
     }
 
-    /// The frame of a text, ready to be sent to many by [`send_framed`](WebSocket::send_framed).
+    /// Encodes a text as a frame, which [`send_framed`](WebSocket::send_framed) can send to many clients.
     ///
     /// # Examples
     ///
@@ -189,13 +194,13 @@ impl WebSocket<'_> {
         frame
     }
 
-    /// Sends texts that were framed by [`frame`](WebSocket::frame), one or several behind each other, in one write if
-    /// the peer takes it. So a message that goes to many is framed once.
+    /// Sends one or several frames that were encoded by [`frame`](WebSocket::frame), in one write if the client takes them
+    /// all at once. So a message for many clients is encoded once.
     ///
     /// # Errors
     ///
-    /// Those of [`send`](WebSocket::send), and [`Error::Misuse`] for bytes that are something else, of which none is
-    /// sent.
+    /// Those of [`send`](WebSocket::send). [`Error::Misuse`] if the bytes are anything but whole text frames; none of them
+    /// is sent.
     ///
     /// # Cancel safety
     ///
@@ -220,7 +225,8 @@ impl WebSocket<'_> {
         SendFramed { flush: self.flush(), frames }.await
     }
 
-    /// Sends a ping; its answer is due within [`Limits::pong`](crate::Limits::pong), and seen while waiting.
+    /// Sends a ping. A pong, or other bytes of the client, must arrive within [`Limits::pong`](crate::Limits::pong); a later
+    /// wait sees to that.
     ///
     /// # Errors
     ///
@@ -243,7 +249,7 @@ impl WebSocket<'_> {
     /// # let mut conn = Conn::new(io, &server);
     /// # let ex = conn.next().await?.expect("a request");
     /// let mut socket = ex.upgrade(None).await?;
-    /// // Earlier than the next heartbeat: the answer, or its absence, is seen while waiting.
+    /// // Earlier than the next heartbeat. Whether a pong arrives shows in the wait.
     /// socket.ping().await?;
     /// assert!(socket.recv().await?.is_none());
     /// # tidings::Result::Ok(()) }).unwrap();
@@ -258,16 +264,18 @@ impl WebSocket<'_> {
         self.flush().await
     }
 
-    /// Closes with a code (RFC 6455, 7.4) and a reason of at most 123 bytes, and waits for the peer's close, at
-    /// most [`Limits::linger`](crate::Limits::linger).
+    /// Closes with a code (RFC 6455, 7.4) and a reason of at most 123 bytes. Then waits for the client's close, at most for
+    /// [`Limits::linger`](crate::Limits::linger); messages that arrive before it are discarded. If the WebSocket is closed
+    /// already, nothing happens.
     ///
     /// # Errors
     ///
-    /// Those of [`send`](WebSocket::send), and [`Error::Misuse`] for a code that must not be sent.
+    /// Those of [`send`](WebSocket::send). [`Error::Misuse`] for a code that must not be sent, or a longer reason.
     ///
     /// # Cancel safety
     ///
-    /// If it is dropped, the peer's close is not waited for; the next [`Conn::next`](crate::Conn::next) goes on writing ours.
+    /// If the future is dropped, the client's close is not waited for; the next [`Conn::next`](crate::Conn::next) goes on
+    /// writing ours.
     ///
     /// # Examples
     ///
@@ -291,13 +299,13 @@ impl WebSocket<'_> {
         Ok(())
     }
 
-    /// Reads until the peer's close, at most so long; a message is too late to be answered.
+    /// Reads until the client has closed, or until `by`. Messages are discarded.
     fn poll_closed(&mut self, cx: &mut Context<'_>, by: Moment) -> Poll<()> {
         loop {
             match self.engine.poll_read(cx) {
-                Poll::Ready(Ok(Came::Message(_) | Came::Part)) if self.now() < by => {
+                Poll::Ready(Ok(Came::Message(_) | Came::NeedMore)) if self.now() < by => {
                     let turns = &mut self.engine.conn_mut().turns;
-                    turns.take(1);
+                    turns.count(1);
                     ready!(turns.poll_give_way(cx));
                 }
                 Poll::Ready(_) => return Poll::Ready(()),
@@ -306,7 +314,7 @@ impl WebSocket<'_> {
         }
     }
 
-    /// Waits until the peer has closed or the server shuts down; messages are thrown away.
+    /// Waits until the client has closed or the server shuts down. Messages are discarded.
     ///
     /// # Errors
     ///
@@ -314,7 +322,7 @@ impl WebSocket<'_> {
     ///
     /// # Cancel safety
     ///
-    /// It may be dropped and called again.
+    /// The future may be dropped and `closed` called again.
     ///
     /// # Examples
     ///
@@ -338,7 +346,7 @@ impl WebSocket<'_> {
         Ok(())
     }
 
-    /// The server that the request came to.
+    /// The server of this connection.
     ///
     /// # Examples
     ///
@@ -361,10 +369,11 @@ impl WebSocket<'_> {
     }
 }
 
-/// Sends ready-made frames. By hand, since it lies in the memory of every feed.
+/// Sends frames that are encoded already. A future written by hand, since each WebSocket that follows a topic has room for
+/// one: as an `async fn` it would take more memory.
 struct SendFramed<'s, 'c, 'f> {
     flush: Flush<'s, WebSocket<'c>>,
-    /// Until they are written or kept.
+    /// The frames; empty once they are written or in the write buffer.
     frames: &'f [u8],
 }
 
@@ -373,9 +382,9 @@ impl Future for SendFramed<'_, '_, '_> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
         let frames = core::mem::take(&mut self.frames);
-        let peer = &mut self.flush.peer;
-        if let Err(error) = peer.engine.push_framed(cx, frames) {
-            peer.failed = Some(Box::new(error));
+        let held = &mut self.flush.held;
+        if let Err(error) = held.engine.push_framed(cx, frames) {
+            held.failed = Some(Box::new(error));
         }
         Pin::new(&mut self.flush).poll(cx)
     }

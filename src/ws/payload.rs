@@ -1,6 +1,6 @@
-//! [`Payload`]: what one WebSocket message carries.
+//! [`Payload`]: a WebSocket message.
 
-/// What one WebSocket message carries.
+/// A WebSocket message: text or bytes.
 ///
 /// # Examples
 ///
@@ -12,9 +12,9 @@
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Payload {
-    /// Text.
+    /// A text message.
     Text(String),
-    /// Bytes.
+    /// A binary message.
     Binary(Vec<u8>),
 }
 

@@ -1,4 +1,4 @@
-//! [`Engine`]: a connection as a WebSocket, by async-tungstenite. The only file that names it.
+//! [`Engine`]: reads and writes the messages of a WebSocket, by async-tungstenite, which no other file names.
 
 use core::pin::Pin;
 use std::collections::VecDeque;
@@ -22,23 +22,23 @@ use crate::error::{Error, Phase, Result};
 use crate::limits::Limits;
 use crate::proto::frame::split_text;
 
-/// Bytes that it reads at once. Its default of 128 KiB is allocated per socket, and zeroed per read.
-const READ: usize = 1024;
+/// Bytes that tungstenite reads at once. Its default of 128 KiB is allocated per socket, and zeroed per read.
+const ENGINE_READ: usize = 1024;
 
-/// Bytes that it may keep for control frames above one message that is being written.
-const CONTROL: usize = 1024;
+/// Bytes that tungstenite may keep for control frames, beyond one message that is being written.
+const CONTROL_ROOM: usize = 1024;
 
-/// A connection as a WebSocket.
+/// Reads and writes the messages of a WebSocket.
 pub(super) struct Engine<'c> {
     stream: WebSocketStream<Socket<'c>>,
-    /// What is to be written.
+    /// The messages that are to be written.
     out: VecDeque<Message>,
-    /// Whether something was handed to the stream that it may not have flushed.
+    /// Whether the stream may have a message that it has not flushed.
     flushes: bool,
 }
 
 impl<'c> Engine<'c> {
-    /// A connection whose upgrade was accepted, and what came behind the request.
+    /// The engine of a connection whose upgrade was accepted; `early` are the bytes that arrived behind the handshake.
     pub(super) async fn new(conn: &'c mut Conn, early: Vec<u8>) -> Engine<'c> {
         let config = config(conn.limits());
         let socket = Socket { taken: early.len(), patience: None, conn };
@@ -54,7 +54,7 @@ impl<'c> Engine<'c> {
         self.stream.get_mut().conn
     }
 
-    /// Whether a message was begun that is not whole.
+    /// Whether a message has begun that is not whole.
     pub(super) fn is_under_way(&self) -> bool {
         self.stream.get_ref().taken > 0
     }
@@ -65,24 +65,24 @@ impl<'c> Engine<'c> {
         let socket = self.stream.get_mut();
         Poll::Ready(Ok(match read.transpose().map_err(error)? {
             Some(Message::Text(text)) => {
-                socket.settle(0);
+                socket.count_taken(0);
                 Came::Message(Payload::from(text.as_str()))
             }
             Some(Message::Binary(bytes)) => {
-                socket.settle(0);
+                socket.count_taken(0);
                 Came::Message(Payload::from(bytes.to_vec()))
             }
-            // It answers pings and closes by itself, when it is polled again.
+            // Tungstenite answers pings and closes itself, when it is polled again.
             Some(Message::Ping(payload) | Message::Pong(payload)) => {
-                socket.forget(payload.len());
-                Came::Part
+                socket.discount_control(payload.len());
+                Came::NeedMore
             }
-            Some(Message::Close(_) | Message::Frame(_)) => Came::Part,
+            Some(Message::Close(_) | Message::Frame(_)) => Came::NeedMore,
             None => Came::Close,
         }))
     }
 
-    /// Takes a message to be written.
+    /// Adds a message to those that are to be written.
     pub(super) fn push(&mut self, message: Payload) -> Result<()> {
         self.out.push_back(match message {
             Payload::Text(text) => Message::Text(text.into()),
@@ -102,7 +102,7 @@ impl<'c> Engine<'c> {
         Ok(())
     }
 
-    /// Takes ready-made text frames.
+    /// Adds text frames that are encoded already to the messages that are to be written.
     pub(super) fn push_framed(&mut self, _: &mut Context<'_>, frames: &[u8]) -> Result<()> {
         let (mut rest, mut texts) = (frames, VecDeque::new());
         while !rest.is_empty() {
@@ -116,7 +116,7 @@ impl<'c> Engine<'c> {
         Ok(())
     }
 
-    /// Writes what was pushed.
+    /// Writes the messages that were pushed.
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
         if self.out.is_empty() && !self.flushes {
             return Poll::Ready(Ok(()));
@@ -125,7 +125,7 @@ impl<'c> Engine<'c> {
         let flushed = ready!(self.poll_write(cx)).map_err(error);
         self.stream.get_mut().patience = None;
         self.flushes = false;
-        self.conn_mut().turns.take(1);
+        self.conn_mut().turns.count(1);
         Poll::Ready(flushed)
     }
 
@@ -133,16 +133,16 @@ impl<'c> Engine<'c> {
         while !self.out.is_empty() {
             ready!(Pin::new(&mut self.stream).poll_ready(cx))?;
             if let Some(message) = self.out.pop_front() {
-                // What the peer does not take now is kept there.
+                // The stream keeps the bytes that the client does not take now.
                 let size = message.len();
-                self.stream.get_mut().begin(size);
+                self.stream.get_mut().begin_write(size);
                 Pin::new(&mut self.stream).start_send(message)?;
             }
         }
         Sink::poll_flush(Pin::new(&mut self.stream), cx)
     }
 
-    /// Nobody waits any more for the peer to read.
+    /// The handler does not write any more for now: see [`Patience`].
     pub(super) fn pause(&mut self) {
         let socket = self.stream.get_mut();
         let now = socket.conn.seat.now();
@@ -151,17 +151,17 @@ impl<'c> Engine<'c> {
 }
 
 fn config(limits: &Limits) -> WebSocketConfig {
-    let most = limits.message.max(limits.history_bytes).saturating_mul(4).saturating_add(CONTROL);
+    let most = limits.message.max(limits.history_bytes).saturating_mul(4).saturating_add(CONTROL_ROOM);
     WebSocketConfig::default()
-        .read_buffer_size(READ)
+        .read_buffer_size(ENGINE_READ)
         .write_buffer_size(0)
         .max_write_buffer_size(most)
         .max_message_size(Some(limits.message))
-        // It takes control frames for messages.
+        // Tungstenite applies this limit to control frames as well.
         .max_frame_size(Some(limits.message.max(125)))
 }
 
-/// Whose doing an error is.
+/// The error of this crate that says whose doing it is.
 fn error(error: WsError) -> Error {
     match error {
         WsError::Io(error) if error.kind() == io::ErrorKind::TimedOut => Error::Timeout(Phase::Write),
@@ -175,48 +175,48 @@ fn error(error: WsError) -> Error {
     }
 }
 
-/// The connection as it sees it: counts what it reads, and bounds how long it writes.
+/// The connection as tungstenite sees it: counts the bytes that are read, and bounds the time of writing.
 struct Socket<'c> {
     conn: &'c mut Conn,
-    /// Bytes read since the last whole message: what it holds of a part of one.
+    /// Bytes read since the last whole message: tungstenite holds them as a part of the next one.
     taken: usize,
-    /// How long the write under way may still take.
+    /// How long the write under way may still take; `None` if nothing is being written.
     patience: Option<Patience>,
 }
 
 impl Socket<'_> {
-    /// It holds this much of a message that is not whole.
-    fn settle(&mut self, taken: usize) {
+    /// Sets the lease: tungstenite holds this many bytes of a message that is not whole.
+    fn count_taken(&mut self, taken: usize) {
         self.taken = taken;
-        // It refuses a longer message, so the rest of what was read is frame heads that it has dropped.
-        let most = self.conn.limits().message.saturating_add(READ);
+        // Tungstenite refuses a longer message, so further bytes were frame heads, which it has dropped.
+        let most = self.conn.limits().message.saturating_add(ENGINE_READ);
         self.conn.seat.settle(taken.min(most));
     }
 
-    /// A control frame was read and dropped: its head, its mask and its payload.
-    fn forget(&mut self, payload: usize) {
-        self.settle(self.taken.saturating_sub(6 + payload));
+    /// Discounts a control frame that was read and dropped: its head, its mask and its payload.
+    fn discount_control(&mut self, payload: usize) {
+        self.count_taken(self.taken.saturating_sub(6 + payload));
     }
 
-    /// A message of so many bytes is to be written: each [`PROGRESS`] of it has its own time.
-    fn begin(&mut self, size: usize) {
+    /// A message of this size is to be written: each [`PROGRESS`] bytes of it have their own time.
+    fn begin_write(&mut self, size: usize) {
         let pieces = u32::try_from(size / PROGRESS + 1).unwrap_or(u32::MAX);
         let time = self.conn.limits().write_time.saturating_mul(pieces);
         self.patience.get_or_insert(Patience::Left(time));
     }
 
-    /// A write that waits: is its time up?
+    /// Bounds a write that waits for the client: when its time is up, it fails.
     fn bound<T>(&mut self, cx: &mut Context<'_>, write: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         let Some(patience) = self.patience.as_mut().filter(|_| write.is_pending()) else { return write };
-        let by = patience.go_on(|| self.conn.seat.now());
-        self.conn.seat.poll_due(cx, by).map(|()| Err(io::ErrorKind::TimedOut.into()))
+        let by = patience.resume(|| self.conn.seat.now());
+        self.conn.seat.poll_deadline(cx, by).map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
 impl AsyncRead for Socket<'_> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
         let most = buf.len();
-        let used = self.taken.min(self.conn.limits().message.saturating_add(READ));
+        let used = self.taken.min(self.conn.limits().message.saturating_add(ENGINE_READ));
         let granted = self.conn.seat.lease(used, most);
         if self.conn.seat.is_starved() {
             return Poll::Pending;
@@ -224,7 +224,7 @@ impl AsyncRead for Socket<'_> {
         let conn = &mut *self.conn;
         let read = conn.io.poll_read(cx, &mut conn.eager, &mut buf[..granted]);
         let taken = self.taken + if let Poll::Ready(Ok(n)) = read { n } else { 0 };
-        self.settle(taken);
+        self.count_taken(taken);
         read
     }
 }

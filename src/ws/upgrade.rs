@@ -1,4 +1,4 @@
-//! [`Exchange::upgrade`]: from a request to a [`WebSocket`].
+//! [`Exchange::upgrade`]: turns a request into a [`WebSocket`].
 
 use super::heart::Heart;
 use super::{Engine, WebSocket};
@@ -8,7 +8,8 @@ use crate::proto::http1::Receiving;
 use crate::proto::ws::{Upgrade, is_upgrade, offered};
 
 impl<'c> Exchange<'c> {
-    /// Whether the request is meant as a WebSocket upgrade, right or wrong.
+    /// Whether the request is meant as a WebSocket upgrade, be it legal or not: it has `Upgrade: websocket` or one of the
+    /// fields that only a handshake has.
     ///
     /// # Examples
     ///
@@ -25,16 +26,21 @@ impl<'c> Exchange<'c> {
         is_upgrade(self.head())
     }
 
-    /// Hands the connection over to WebSocket (RFC 6455, 4.2), with one of the subprotocols that the client
-    /// offered or none.
+    /// Accepts a WebSocket upgrade (RFC 6455, 4.2), with `protocol` as its subprotocol or with none. From now on the
+    /// request is held.
     ///
     /// # Errors
     ///
     /// [`Fault::UpgradeRequired`](crate::Fault::UpgradeRequired),
-    /// [`Fault::WebSocketVersion`](crate::Fault::WebSocketVersion) and
-    /// [`Fault::Handshake`](crate::Fault::Handshake) if the request is no good upgrade, [`Error::Full`] if no place
-    /// among the held requests is free: the answer is still owed, and [`Conn::fail`](crate::Conn::fail) gives it.
-    /// [`Error::Misuse`] for a subprotocol that was not offered.
+    /// [`Fault::WebSocketVersion`](crate::Fault::WebSocketVersion) or
+    /// [`Fault::Handshake`](crate::Fault::Handshake) if the request is no legal upgrade. [`Error::Full`] if
+    /// [`Limits::held`](crate::Limits::held) requests are held. [`Error::Misuse`] if the client has not offered `protocol`.
+    /// After these the request is still to be answered, which [`Conn::fail`](crate::Conn::fail) does.
+    /// [`Error::Timeout`] or [`Error::Io`] if the 101 can't be written.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, the connection has no WebSocket, and ends.
     ///
     /// # Cancel safety
     ///
@@ -57,7 +63,7 @@ impl<'c> Exchange<'c> {
     pub async fn upgrade(mut self, protocol: Option<&str>) -> Result<WebSocket<'c>> {
         let upgrade = Upgrade::of(self.head())?;
         if self.conn.http.state().receiving == Receiving::Discard {
-            // Frames are missing that the client has sent too early.
+            // The client has sent frames too early, and they were discarded.
             return Err(Fault::Handshake(HandshakeFault::Early).into());
         }
         if protocol.is_some_and(|name| !offered(self.head()).unwrap_or_default().contains(&name)) {
@@ -71,7 +77,7 @@ impl<'c> Exchange<'c> {
         let (accept, date) = (&upgrade.accept, conn.seat.server.date());
         let early = conn.http.upgrade(accept, protocol, date.as_deref(), &request.headers, conn.out.bytes());
         drop(request);
-        // It is held already, but from now on heartbeats are written.
+        // The permit is held already. This tells the kernel that heartbeats are written from now on.
         conn.hold();
         conn.flush().await?;
         let heart = Heart::Ping(conn.seat.deadline(conn.limits().heartbeat()));

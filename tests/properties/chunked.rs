@@ -1,7 +1,7 @@
 //! A chunked body gives the same data and the same fault however it is cut, and what we encode decodes to itself.
 
-use tidings::proto::body::{Decoder, Framing, Piece};
-use tidings::proto::http1::{Http1, Turn};
+use tidings::proto::body::{BodyDecoder, Framing, Piece};
+use tidings::proto::http1::{Http1, NextHead};
 use tidings::{Fault, Limits, Response};
 
 use super::input::{Cuts, Input};
@@ -39,7 +39,7 @@ enum End {
 }
 
 fn decode(bytes: &[u8], cuts: Cuts<'_>, limits: &Limits) -> Decoded {
-    let (mut decoder, mut data, mut total) = (Decoder::new(Framing::Chunked), Vec::new(), 0);
+    let (mut decoder, mut data, mut total) = (BodyDecoder::new(Framing::Chunked), Vec::new(), 0);
     for piece in cuts.pieces(bytes) {
         let mut at = 0;
         loop {
@@ -75,7 +75,7 @@ fn there_and_back(bytes: &[u8], cuts: Cuts<'_>) {
     (limits.body, limits.chunk_overhead) = (usize::MAX, usize::MAX);
     let (mut http, mut out) = (Http1::new(), Vec::new());
     http.receive(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n");
-    assert!(matches!(http.head(&limits), Ok(Turn::Head(_))));
+    assert!(matches!(http.head(&limits), Ok(NextHead::Head(_))));
     http.start(Response::new(200), None, &limits, &mut out).expect("a legal answer");
     let head = out.len();
     for piece in cuts.pieces(bytes) {

@@ -7,7 +7,7 @@ use async_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use async_tungstenite::tungstenite::protocol::frame::{CloseFrame, Frame};
 use async_tungstenite::tungstenite::protocol::{Role, WebSocket, WebSocketConfig};
 use async_tungstenite::tungstenite::{Error, Message};
-use tidings::proto::frame::{Decoder, Found, Opcode, close_code, is_close_code, push_close, push_frame};
+use tidings::proto::frame::{Found, FrameDecoder, Opcode, close_code, is_close_code, push_close, push_frame};
 use tidings::proto::frame::{push_head, split_text};
 use tidings::{Fault, Limits};
 
@@ -51,7 +51,7 @@ enum End {
 }
 
 fn decode(bytes: &[u8], cuts: Cuts<'_>, room: Room, limits: &Limits) -> Decoded {
-    let (mut decoder, mut messages, mut arrived) = (Decoder::new(), Vec::new(), 0);
+    let (mut decoder, mut messages, mut arrived) = (FrameDecoder::new(), Vec::new(), 0);
     for piece in cuts.pieces(bytes) {
         let mut rest = piece;
         arrived += piece.len();
@@ -98,7 +98,7 @@ fn decode(bytes: &[u8], cuts: Cuts<'_>, room: Room, limits: &Limits) -> Decoded 
 
 /// Who needs more, can go on with some next byte.
 fn is_honest(bytes: &[u8], limits: &Limits) {
-    let (mut decoder, mut rest) = (Decoder::new(), bytes);
+    let (mut decoder, mut rest) = (FrameDecoder::new(), bytes);
     loop {
         match decoder.step(rest, usize::MAX, limits) {
             Ok((_, Found::NeedMore)) => break,
@@ -110,7 +110,7 @@ fn is_honest(bytes: &[u8], limits: &Limits) {
     assert!((0..=u8::MAX).any(goes_on), "{decoder:?} waits for nothing");
 }
 
-fn is_over(decoder: &mut Decoder) {
+fn is_over(decoder: &mut FrameDecoder) {
     let behind = decoder.step(b"\x81\x80\0\0\0\0", usize::MAX, &Limits::DEFAULT);
     assert_eq!((behind, decoder.owned()), (Ok((0, Found::End)), 0));
 }

@@ -2,7 +2,7 @@
 
 use tidings::proto::Step;
 use tidings::proto::body::{Framing, Piece};
-use tidings::proto::http1::{Http1, Turn};
+use tidings::proto::http1::{Http1, NextHead};
 use tidings::{Fault, Head, Limits};
 
 use super::input::{Cuts, Input};
@@ -80,10 +80,10 @@ fn read(bytes: &[u8], cuts: Cuts<'_>, limits: &Limits) -> Read {
 fn read_head(peer: &mut Peer<'_>, limits: &Limits) -> Result<bool, Fault> {
     loop {
         match peer.http.head(limits)? {
-            Turn::Head(_) => return Ok(true),
-            Turn::NeedMore if peer.feed(limits) => {}
-            Turn::NeedMore => return Ok(false),
-            Turn::End => panic!("an end that nobody made"),
+            NextHead::Head(_) => return Ok(true),
+            NextHead::NeedMore if peer.feed(limits) => {}
+            NextHead::NeedMore => return Ok(false),
+            NextHead::End => panic!("an end that nobody made"),
         }
     }
 }
@@ -105,7 +105,7 @@ fn silent(peer: &mut Peer<'_>, limits: &Limits) {
         assert!(peer.http.data(limits).is_err(), "data behind a fault");
         peer.http.receive(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n");
         assert_eq!(peer.http.buffered(), 0, "what comes behind a fault is thrown away");
-        assert!(matches!(peer.http.head(limits), Ok(Turn::End)), "a request behind a fault");
+        assert!(matches!(peer.http.head(limits), Ok(NextHead::End)), "a request behind a fault");
     }
 }
 

@@ -4,7 +4,7 @@
 use std::str::from_utf8;
 
 use tidings::proto::Step;
-use tidings::proto::http1::{Http1, Turn};
+use tidings::proto::http1::{Http1, NextHead};
 use tidings::{Fault, Head, Limits, Version};
 
 use super::completions::{ends_in_unknown_coding, tails};
@@ -60,9 +60,9 @@ fn goes_on(bytes: &[u8], limits: &Limits) {
     for end in 1..=bytes.len() {
         http.receive(&bytes[end - 1..end]);
         let verdict = match http.head(limits) {
-            Ok(Turn::Head(head)) => Some(Ok((head, end))),
-            Ok(Turn::NeedMore) => None,
-            Ok(Turn::End) => panic!("an end that nobody made"),
+            Ok(NextHead::Head(head)) => Some(Ok((head, end))),
+            Ok(NextHead::NeedMore) => None,
+            Ok(NextHead::End) => panic!("an end that nobody made"),
             Err(fault) => Some(Err(fault)),
         };
         assert_eq!(verdict, parse(&bytes[..end], limits), "byte by byte, {end} of them");

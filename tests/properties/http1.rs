@@ -2,7 +2,7 @@
 //! answer, and a client reads back what was answered.
 
 use tidings::proto::body::Piece;
-use tidings::proto::http1::{Http1, Sending, Turn};
+use tidings::proto::http1::{Http1, NextHead, Sending};
 use tidings::{Error, Fault, Head, Limits, Response, Version};
 
 use super::input::{Cuts, Input};
@@ -73,17 +73,17 @@ fn play(plan: &Plan<'_>, bytes: &[u8], cuts: Cuts<'_>) -> (Log, usize) {
     let mut log = Log::default();
     loop {
         let fault = match peer.http.head(&plan.limits) {
-            Ok(Turn::Head(head)) => match answer(&mut peer, &mut log, head) {
+            Ok(NextHead::Head(head)) => match answer(&mut peer, &mut log, head) {
                 Ok(true) => continue,
                 Ok(false) => return (log, 0),
                 Err(fault) => fault,
             },
-            Ok(Turn::NeedMore) if peer.feed() => continue,
-            Ok(Turn::NeedMore) => {
+            Ok(NextHead::NeedMore) if peer.feed() => continue,
+            Ok(NextHead::NeedMore) => {
                 log.events.push(Event::NeedMore);
                 return (log, 0);
             }
-            Ok(Turn::End) => {
+            Ok(NextHead::End) => {
                 log.events.push(Event::Over);
                 assert!(!owes(&peer.http));
                 return (log, peer.http.buffered() + peer.rest.len());
@@ -152,7 +152,7 @@ fn no_second(http: &mut Http1, limits: &Limits, out: &mut Vec<u8>) {
 
 fn read_body(peer: &mut Peer<'_>, log: &mut Log) -> Result<bool, Fault> {
     let (mut go_on, limits, mut total) = (Vec::new(), &peer.plan.limits, 0);
-    peer.http.go_on(limits, &mut go_on);
+    peer.http.push_continue(limits, &mut go_on);
     assert!(matches!(&go_on[..], b"" | b"HTTP/1.1 100 Continue\r\n\r\n"));
     loop {
         match peer.http.data(limits)? {
@@ -206,7 +206,7 @@ impl Peer<'_> {
         if self.rest.is_empty() {
             let ends = self.plan.ends && !self.http.state().ended;
             if ends {
-                self.http.end();
+                self.http.end_input();
                 assert_eq!(self.http.room(limits), 0);
             }
             return ends;

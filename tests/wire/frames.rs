@@ -1,11 +1,11 @@
 //! Plays a page of WebSocket frames through the decoder (`src/proto/frame.rs`).
 
-use tidings::proto::frame::{Decoder, Found, close_code};
+use tidings::proto::frame::{Found, FrameDecoder, close_code};
 use tidings::{Fault, Limits};
 
 /// Decodes what comes, and returns the log.
 pub(super) fn play(pieces: &[Vec<u8>], limits: &Limits) -> String {
-    let (mut decoder, mut log, mut arrived) = (Decoder::new(), String::new(), 0);
+    let (mut decoder, mut log, mut arrived) = (FrameDecoder::new(), String::new(), 0);
     for piece in pieces {
         let mut rest = &piece[..];
         arrived += rest.len();
@@ -50,14 +50,14 @@ fn line(found: &Found) -> Option<String> {
 }
 
 /// What comes behind a close or a fault is not looked at.
-fn stays_over(decoder: &mut Decoder) {
+fn stays_over(decoder: &mut FrameDecoder) {
     let behind = decoder.step(b"\x81\x80\0\0\0\0", usize::MAX, &Limits::DEFAULT);
     assert_eq!((behind, decoder.owned()), (Ok((0, Found::End)), 0));
 }
 
 /// With how many bytes a fault is certain.
 fn certain(bytes: &[u8], limits: &Limits) -> usize {
-    let (mut decoder, mut at) = (Decoder::new(), 0);
+    let (mut decoder, mut at) = (FrameDecoder::new(), 0);
     let mut fault = None::<Fault>;
     while fault.is_none() {
         fault = decoder.step(&bytes[at..=at], usize::MAX, limits).err();

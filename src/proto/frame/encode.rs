@@ -1,8 +1,8 @@
-//! The frames that a server sends, appended to a buffer of the caller's, and taken apart again.
+//! The frames that a server sends: they are appended to a buffer of the caller's, and can be taken apart again.
 
 use super::Opcode;
 
-/// Appends the head of a server's frame, its length in as few bytes as it takes (RFC 6455, 5.2).
+/// Appends the head of a server's frame. Its length takes as few bytes as possible (RFC 6455, 5.2).
 pub fn push_head(opcode: Opcode, length: usize, out: &mut Vec<u8>) {
     out.push(0x80 | opcode as u8);
     match length {
@@ -20,7 +20,7 @@ pub fn push_head(opcode: Opcode, length: usize, out: &mut Vec<u8>) {
 
 /// Appends a whole frame of a server's.
 pub fn push_frame(opcode: Opcode, payload: &[u8], out: &mut Vec<u8>) {
-    // A head has 10 bytes at most. Exact, since most buffers hold one frame.
+    // A head has 10 bytes at most. Room for exactly so many, since most buffers hold one frame.
     out.reserve_exact(10 + payload.len());
     push_head(opcode, payload.len(), out);
     out.extend_from_slice(payload);
@@ -31,7 +31,8 @@ pub fn push_close(code: u16, reason: &str, out: &mut Vec<u8>) {
     push_frame(Opcode::Close, &[&code.to_be_bytes(), reason.as_bytes()].concat(), out);
 }
 
-/// The payload of the server's text frame at the front, and what is behind it; `None` if there is no whole one.
+/// The payload of the server's text frame at the front, and the bytes behind that frame; `None` if no whole text frame
+/// stands there.
 pub fn split_text(frames: &[u8]) -> Option<(&[u8], &[u8])> {
     let ([0x81, second], rest) = frames.split_first_chunk()? else { return None };
     let (length, rest) = match second {

@@ -1,4 +1,4 @@
-//! The sending half of [`Http1`]: whole answers, streamed ones, refusals, and the upgrade.
+//! The sending side of [`Http1`]: whole responses, streamed ones, refusals, and the upgrade.
 
 use super::super::content::Content;
 use super::super::input::Input;
@@ -6,28 +6,30 @@ use super::super::response::{Coding, Persistence, Response, push_chunk};
 use super::super::version::Version;
 #[cfg(feature = "ws")]
 use super::super::{headers::Headers, response::push_field};
-use super::{Http1, Pieces, Reader, Stream, Terms, Writer};
+use super::{Http1, Pieces, ReceivingSide, SendingSide, StreamedBody, Terms};
 use crate::error::Error;
 use crate::limits::Limits;
 
 impl Http1 {
-    /// Whether the connection can go on after an answer that is given now.
+    /// Whether the connection can persist after a response that begins now.
     fn may_keep(&self, terms: Terms, limits: &Limits) -> bool {
-        let readable = match &self.reader {
-            // A client that still waits for a 100 may send its body after all, or not: nobody can tell.
-            Reader::Body(decoder) => !terms.expects_continue && decoder.may_drain(limits),
-            Reader::Complete => true,
-            Reader::First | Reader::Next | Reader::Discard | Reader::Over => false,
+        let readable = match &self.receiving {
+            // A client that still waits for a 100 may send its body or leave it out, so the next byte could be either's.
+            ReceivingSide::Body(decoder) => !terms.expects_continue && decoder.may_drain(limits),
+            ReceivingSide::Complete => true,
+            ReceivingSide::First | ReceivingSide::Next | ReceivingSide::Discard | ReceivingSide::Over => {
+                false
+            }
         };
         terms.keep && readable && !(self.ended && self.input.len() == 0)
     }
 
-    /// Appends the head of a whole answer; what is returned is to be written behind it. (It is written from where it
-    /// is, and may be large.)
+    /// Appends the head of a whole response; returns its body, which is to be written behind the head, from where it is.
     ///
     /// # Errors
     ///
-    /// [`Error::Misuse`], with nothing appended and the answer still owed.
+    /// [`Error::Misuse`] if no request is to be answered, or if the response is not legal. Then nothing was appended, and the
+    /// request is still to be answered.
     pub fn respond(
         &mut self,
         answer: Response,
@@ -35,25 +37,26 @@ impl Http1 {
         limits: &Limits,
         out: &mut Vec<u8>,
     ) -> Result<Content, Error> {
-        let Writer::Owed(terms) = self.writer else { return Err(Error::Misuse("no answer is owed")) };
+        let SendingSide::Owed(terms) = self.sending else { return Err(Error::Misuse("no answer is owed")) };
         let keep = self.may_keep(terms, limits) && !answer.asks_to_close();
         let coding = match answer.may_have_content() {
             true => Coding::Length(answer.content().len()),
             false => Coding::None,
         };
-        // At once for the head, and for the content if that is little.
+        // Make room once for the head, and for the body if that is small.
         out.reserve(answer.head_size() + answer.content().len().min(1024));
         answer.write_head(coding, Persistence::of(keep, terms.version), date, out)?;
-        self.writer = if keep { Writer::Sent } else { Writer::Over };
+        self.sending = if keep { SendingSide::Sent } else { SendingSide::Over };
         Ok(if terms.head_only { Content::EMPTY } else { answer.into_content() })
     }
 
-    /// Appends the head of a streamed answer, chunked for HTTP/1.1, closed at its end for HTTP/1.0. Nothing follows it by
-    /// itself.
+    /// Appends the head of a streamed response, whose body is chunked for HTTP/1.1, and lasts until the close for HTTP/1.0.
+    /// The content that is returned is empty.
     ///
     /// # Errors
     ///
-    /// [`Error::Misuse`], with nothing appended and the answer still owed.
+    /// [`Error::Misuse`] if no request is to be answered, or if the response is not legal or has a body of its own. Then
+    /// nothing was appended, and the request is still to be answered.
     pub fn start(
         &mut self,
         answer: Response,
@@ -61,7 +64,7 @@ impl Http1 {
         limits: &Limits,
         out: &mut Vec<u8>,
     ) -> Result<Content, Error> {
-        let Writer::Owed(terms) = self.writer else { return Err(Error::Misuse("no answer is owed")) };
+        let SendingSide::Owed(terms) = self.sending else { return Err(Error::Misuse("no answer is owed")) };
         if !answer.content().is_empty() {
             return Err(Error::Misuse("the body of a stream is written to its BodyWriter"));
         }
@@ -77,17 +80,17 @@ impl Http1 {
             Coding::UntilClose if !terms.head_only => Pieces::Plain,
             _ => Pieces::Dropped,
         };
-        self.writer = Writer::Streaming(Stream { pieces, keep });
+        self.sending = SendingSide::Streaming(StreamedBody { pieces, keep });
         Ok(Content::EMPTY)
     }
 
-    /// Appends a piece of a streamed answer; nothing for HEAD.
+    /// Appends a piece of a streamed body; nothing if the response has no body.
     ///
     /// # Errors
     ///
-    /// [`Error::Misuse`] if no streamed answer was begun.
+    /// [`Error::Misuse`] if no streamed response has begun.
     pub fn write(&mut self, data: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
-        let Writer::Streaming(stream) = self.writer else {
+        let SendingSide::Streaming(stream) = self.sending else {
             return Err(Error::Misuse("no stream was begun"));
         };
         match stream.pieces {
@@ -98,22 +101,22 @@ impl Http1 {
         Ok(())
     }
 
-    /// Appends the end of a streamed answer.
+    /// Appends the end of a streamed body.
     pub fn finish(&mut self, out: &mut Vec<u8>) {
-        if let Writer::Streaming(stream) = self.writer {
+        if let SendingSide::Streaming(stream) = self.sending {
             if stream.pieces == Pieces::Chunked {
                 out.extend_from_slice(b"0\r\n\r\n");
             }
-            self.writer = if stream.keep { Writer::Sent } else { Writer::Over };
+            self.sending = if stream.keep { SendingSide::Sent } else { SendingSide::Over };
         }
     }
 
-    /// Appends a last answer if one can still be given, and ends the connection. True if it was appended.
+    /// Appends a last response, unless another has begun, and ends the connection. Returns whether it was appended.
     pub fn refuse(&mut self, answer: &Response, date: Option<&str>, out: &mut Vec<u8>) -> bool {
-        let terms = match self.writer {
-            Writer::Idle => Some((Version::Http11, false)),
-            Writer::Owed(terms) => Some((terms.version, terms.head_only)),
-            Writer::Streaming(_) | Writer::Sent | Writer::Over => None,
+        let terms = match self.sending {
+            SendingSide::Idle => Some((Version::Http11, false)),
+            SendingSide::Owed(terms) => Some((terms.version, terms.head_only)),
+            SendingSide::Streaming(_) | SendingSide::Sent | SendingSide::Over => None,
         };
         self.close();
         let Some((version, head_only)) = terms else { return false };
@@ -125,13 +128,14 @@ impl Http1 {
         written
     }
 
-    /// Ends the connection as it is.
+    /// Ends the connection: nothing more is received or sent.
     pub fn close(&mut self) {
-        (self.reader, self.writer) = (Reader::Over, Writer::Over);
+        (self.receiving, self.sending) = (ReceivingSide::Over, SendingSide::Over);
         self.input = Input::EMPTY;
     }
 
-    /// Appends the 101 that hands the connection to WebSocket; returns what came behind the head.
+    /// Appends the 101 that accepts a WebSocket upgrade, and ends HTTP on this connection; returns the bytes that were
+    /// received behind the head.
     #[cfg(feature = "ws")]
     pub fn upgrade(
         &mut self,
@@ -163,21 +167,21 @@ impl Http1 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Sending, Turn};
+    use super::super::{NextHead, Sending};
     use super::*;
 
     /// A machine that owes the answer to this request.
     fn owing(request: &str) -> Http1 {
         let mut http = Http1::new();
         http.receive(request.as_bytes());
-        assert!(matches!(http.head(&Limits::DEFAULT), Ok(Turn::Head(_))));
+        assert!(matches!(http.head(&Limits::DEFAULT), Ok(NextHead::Head(_))));
         http
     }
 
     #[test]
     fn what_is_not_owed_is_misuse() {
         let (mut http, mut out, answer) = (Http1::new(), Vec::new(), Response::new(200));
-        http.go_on(&Limits::DEFAULT, &mut out);
+        http.push_continue(&Limits::DEFAULT, &mut out);
         assert!(matches!(
             http.respond(answer.clone(), None, &Limits::DEFAULT, &mut out),
             Err(Error::Misuse(_))
@@ -206,7 +210,7 @@ mod tests {
         http.start(Response::new(200), None, &Limits::DEFAULT, &mut out).unwrap();
         http.finish(&mut out);
         assert_eq!(out, b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n");
-        assert!(matches!(http.head(&Limits::DEFAULT), Ok(Turn::End)));
+        assert!(matches!(http.head(&Limits::DEFAULT), Ok(NextHead::End)));
     }
 
     #[test]
@@ -233,7 +237,7 @@ mod tests {
         http.finish(&mut out);
         assert!(
             out.ends_with(b"chunked\r\n\r\n0\r\n\r\n")
-                && matches!(http.head(&Limits::DEFAULT), Ok(Turn::End))
+                && matches!(http.head(&Limits::DEFAULT), Ok(NextHead::End))
         );
     }
 }

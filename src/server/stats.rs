@@ -1,29 +1,29 @@
-//! [`Stats`]: a server's figures, and the counters that they are read from.
+//! [`Stats`]: the statistics of a server, and the [`Counts`] from which they are read.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use super::Server;
 
-/// What a server counts over all its connections.
+/// The counters of a server, over all its connections.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
     /// Connections that are served now.
     pub(crate) connections: AtomicUsize,
-    /// Connections that are being answered 503 now, for want of room.
+    /// Connections that are being refused with a 503 now.
     pub(crate) refusals: AtomicUsize,
-    /// Connections (of those that are served) whose request is held now.
+    /// Connections, among those that are served, whose request is held now.
     pub(crate) held: AtomicUsize,
-    /// Bytes that were received and are not used yet, beyond what each connection has for itself.
+    /// Bytes that were received and not yet used, beyond the 1 KiB that each connection has for itself.
     pub(crate) buffered: AtomicUsize,
-    /// Connections since the start, refused ones included.
+    /// Connections accepted since the start, refused ones included.
     pub(crate) accepted: AtomicU64,
     /// Connections refused since the start.
     pub(crate) refused: AtomicU64,
-    /// Requests since the start.
+    /// Requests received since the start.
     pub(crate) requests: AtomicU64,
 }
 
-/// A server's figures at one moment.
+/// The statistics of a server at one moment.
 ///
 /// # Examples
 ///
@@ -37,21 +37,21 @@ pub(crate) struct Counts {
 pub struct Stats {
     /// Connections that are served now; at most [`Limits::connections`](crate::Limits::connections).
     pub connections: usize,
-    /// Connections (of those) whose answer is held or streamed now; at most [`Limits::held`](crate::Limits::held).
+    /// Connections, among those, whose request is held now; at most [`Limits::held`](crate::Limits::held).
     pub held: usize,
-    /// Bytes that were received and are not used yet, beside 1 KiB that each connection has for itself; at most
+    /// Bytes that were received and not yet used, beyond the 1 KiB that each connection has for itself; at most
     /// [`Limits::buffered`](crate::Limits::buffered).
     pub buffered: usize,
-    /// Connections since the start, refused ones included.
+    /// Connections accepted since the start, refused ones included.
     pub accepted: u64,
     /// Connections refused since the start.
     pub refused: u64,
-    /// Requests since the start.
+    /// Requests received since the start.
     pub requests: u64,
 }
 
 impl Server {
-    /// The figures of this moment.
+    /// The statistics of this moment.
     ///
     /// # Examples
     ///
