@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 pub struct Headers {
     /// The field lines as they are written, each with its CRLF.
     lines: String,
-    /// Which of [`SINGLETONS`] are among the lines, a bit each.
+    /// Which singletons are among the lines, a bit each; see [`Kind::Singleton`].
     singletons: u16,
     /// The options of `Connection`, to which the connection adds its own.
     connection: String,
@@ -16,53 +16,91 @@ pub struct Headers {
     closes: bool,
 }
 
-/// Fields of which a response has one at most: a second one replaces the first. (`Set-Cookie`, `Vary` and other fields that
-/// are lists may stand in several lines: RFC 9110, 5.3.)
-const SINGLETONS: [&str; 15] = [
-    "Access-Control-Allow-Credentials",
-    "Access-Control-Allow-Origin",
-    "Access-Control-Max-Age",
-    "Age",
-    "Content-Location",
-    "Content-Range",
-    "Content-Type",
-    "ETag",
-    "Expires",
-    "Last-Modified",
-    "Location",
-    "Retry-After",
-    "Server",
-    "Strict-Transport-Security",
-    "X-Accel-Buffering",
-];
+/// What a field is to a response.
+#[derive(Clone, Copy)]
+enum Kind {
+    /// A response has one at most: a second one replaces the first. It has a bit in [`Headers::singletons`].
+    Singleton(u16),
+    /// Its options are joined with those of the connection.
+    Connection,
+    /// The connection writes it.
+    Ours,
+    /// The WebSocket handshake writes it.
+    Handshake,
+    /// It may stand in several lines, as `Set-Cookie` and `Vary` do (RFC 9110, 5.3).
+    Other,
+}
+
+/// What a field is to a response. Only names of its length are compared with its name.
+fn kind(name: &str) -> Kind {
+    use Kind::{Connection, Handshake, Other, Ours, Singleton};
+    let known: &[(&str, Kind)] = match name.len() {
+        3 => &[("Age", Singleton(1))],
+        4 => &[("ETag", Singleton(1 << 1)), ("Date", Ours)],
+        6 => &[("Server", Singleton(1 << 2))],
+        7 => &[("Expires", Singleton(1 << 3))],
+        8 => &[("Location", Singleton(1 << 4))],
+        10 => &[("Connection", Connection)],
+        11 => &[("Retry-After", Singleton(1 << 5))],
+        12 => &[("Content-Type", Singleton(1 << 6))],
+        13 => &[("Content-Range", Singleton(1 << 7)), ("Last-Modified", Singleton(1 << 8))],
+        14 => &[("Content-Length", Ours)],
+        16 => &[("Content-Location", Singleton(1 << 9))],
+        17 => &[("X-Accel-Buffering", Singleton(1 << 10)), ("Transfer-Encoding", Ours)],
+        20 => &[("Sec-WebSocket-Accept", Handshake)],
+        22 => &[("Access-Control-Max-Age", Singleton(1 << 11)), ("Sec-WebSocket-Protocol", Handshake)],
+        24 => &[("Sec-WebSocket-Extensions", Handshake)],
+        25 => &[("Strict-Transport-Security", Singleton(1 << 12))],
+        27 => &[("Access-Control-Allow-Origin", Singleton(1 << 13))],
+        32 => &[("Access-Control-Allow-Credentials", Singleton(1 << 14))],
+        _ => &[],
+    };
+    // Mostly it is spelled as here, which is quickly seen.
+    let found = known.iter().find(|(other, _)| name == *other || name.eq_ignore_ascii_case(other));
+    found.map_or(Other, |(_, kind)| *kind)
+}
 
 /// The bit of a singleton; 0 for other fields.
 fn bit(name: &str) -> u16 {
-    let is = |singleton: &&str| singleton.len() == name.len() && singleton.eq_ignore_ascii_case(name);
-    SINGLETONS.iter().position(is).map_or(0, |place| 1 << place)
+    if let Kind::Singleton(bit) = kind(name) { bit } else { 0 }
 }
 
 impl Headers {
     /// Adds a field, or replaces it if it is a singleton. A field that is not legal, or not the handler's to set, is
     /// [`Error::Misuse`].
     pub(crate) fn add(&mut self, name: &str, value: &str) -> Result<()> {
-        check(name, value)?;
-        if name.eq_ignore_ascii_case("connection") {
-            value.split(',').map(str::trim_ascii).for_each(|option| self.add_option(option));
-            return Ok(());
+        if !is_token(name.as_bytes()) || !value.bytes().all(is_value_byte) {
+            return Err(Error::Misuse("a header field is not legal"));
+        }
+        match kind(name) {
+            Kind::Singleton(bit) => self.make_room_for(name, bit),
+            Kind::Connection => {
+                value.split(',').map(str::trim_ascii).for_each(|option| self.add_option(option));
+                return Ok(());
+            }
+            Kind::Ours => {
+                return Err(Error::Misuse("Content-Length, Transfer-Encoding and Date are not yours to set"));
+            }
+            Kind::Handshake => {
+                return Err(Error::Misuse("the fields of the WebSocket handshake are not yours to set"));
+            }
+            Kind::Other => {}
         }
         if self.lines.is_empty() {
             // Make room for several fields at once: to grow with each of them takes longer than everything else here.
             self.lines.reserve(160);
         }
-        let bit = bit(name);
+        [name, ": ", value, "\r\n"].iter().for_each(|part| self.lines.push_str(part));
+        Ok(())
+    }
+
+    /// Removes the singleton that is there, for another one.
+    fn make_room_for(&mut self, name: &str, bit: u16) {
         if self.singletons & bit != 0 {
             let others = self.each().filter(|line| !name_of(line).eq_ignore_ascii_case(name));
             self.lines = others.collect();
         }
         self.singletons |= bit;
-        [name, ": ", value, "\r\n"].iter().for_each(|part| self.lines.push_str(part));
-        Ok(())
     }
 
     /// Adds all fields of `other`, except singletons that are here already.
@@ -134,23 +172,6 @@ fn push_option(options: &mut String, more: &str) {
 /// The name in a field line.
 fn name_of(line: &str) -> &str {
     line.split(':').next().unwrap_or_default()
-}
-
-/// Checks that a handler may add this field to a response.
-fn check(name: &str, value: &str) -> Result<()> {
-    if !is_token(name.as_bytes()) || !value.bytes().all(is_value_byte) {
-        return Err(Error::Misuse("a header field is not legal"));
-    }
-    let any = |names: &[&str]| {
-        names.iter().any(|other| other.len() == name.len() && other.eq_ignore_ascii_case(name))
-    };
-    if any(&["content-length", "transfer-encoding", "date"]) {
-        return Err(Error::Misuse("Content-Length, Transfer-Encoding and Date are not yours to set"));
-    }
-    if any(&["sec-websocket-accept", "sec-websocket-extensions", "sec-websocket-protocol"]) {
-        return Err(Error::Misuse("the fields of the WebSocket handshake are not yours to set"));
-    }
-    Ok(())
 }
 
 #[cfg(test)]
