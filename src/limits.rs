@@ -18,10 +18,10 @@ const FIELDS: usize = 64;
 /// Bytes that a topic of a hub takes beside its name: itself, and its places in the tables and orders.
 pub(crate) const TOPIC: usize = 1024;
 
-/// Bytes that a hub takes to know what one forgotten topic has lost, and one key.
+/// Bytes that a hub takes to know what one topic that has left has lost, and one key.
 const FORGOTTEN: usize = 512;
 
-/// Bytes that a subscriber takes for each topic that it follows, beside the first, which [`CONNECTION`] counts.
+/// Bytes that a subscription takes for each of its topics beyond the first, which [`CONNECTION`] counts.
 const FOLLOWED: usize = 96;
 
 /// Bytes that [`Limits::worst_case`] counts for the task, the socket and the state of one connection.
@@ -47,7 +47,7 @@ const CONNECTION: usize = 4 * 1024;
 #[non_exhaustive]
 pub struct Limits {
     /// Bytes of a request head; values above 4 GiB mean 4 GiB. A client with a larger head sees 414 if the request line
-    /// alone does not fit, else 431, and a close. It is also the most pipelined bytes that are kept while a response is
+    /// alone does not fit, else 431, and a close. It also bounds the pipelined bytes that are kept while a response is
     /// pending: if as many arrive, they are discarded, and the connection closes after the response. Default: 8 KiB.
     pub head: usize,
     /// Header fields of a request. A client that sends more sees 431 and a close. Default: 64.
@@ -71,8 +71,8 @@ pub struct Limits {
     pub idle: Duration,
     /// Time for progress in writing: within it, a client must take 16 KiB of the bytes that wait to be written, or all of
     /// them if they are fewer. A client that is slower is cut off. So a response of n bytes may last for n / 16 KiB (rounded
-    /// up) times `write_time`. Time in which nobody writes (a stream's writer waits for nothing that is to be written, or a
-    /// write was dropped half way) does not count. Zero: a client that does not take all bytes at once is cut off.
+    /// up) times `write_time`. Time in which no future writes (between two writes of a handler, or after a write was dropped
+    /// half way) does not count. Zero: a client that does not take all bytes at once is cut off.
     ///
     /// For connections that [`Server::serve`](crate::Server::serve) accepts on Linux, it is also the time within which the
     /// client of a held request must acknowledge the bytes that were sent to it, but at least 1 s: a client that has vanished
@@ -112,41 +112,42 @@ pub struct Limits {
     /// While they are used up, reading pauses. If that lasts until a deadline, the client sees 503 or close 1013. A head, a
     /// body or a message that is larger than `buffered` is refused so at once. Default: 1 MiB.
     pub buffered: usize,
-    /// Topics of a hub. For a new topic that is published in, the topic leaves whose end is the oldest, or else the one in
-    /// which the last message is the oldest, but none that has readers or a producer; a subscriber that resumes in the topic
-    /// that left is told `gap`. If no topic can leave, the publisher sees [`Error::Full`](crate::Error::Full), and the client
-    /// 503; so does a subscriber of a new topic if no place is free. Zero: every new topic is refused so. Default: 256.
+    /// Topics of a hub. When a message is published in a new topic beyond them, the topic whose end is the oldest leaves, or
+    /// else the one whose last message is the oldest, but none with subscribers or a producer; a subscriber that resumes in
+    /// the topic that left is told `gap`. If no topic can leave, the publisher sees [`Error::Full`](crate::Error::Full), and
+    /// the client 503. So does the subscriber of a new topic if as many topics exist. Zero: both are always refused. Default:
+    /// 256.
     pub topics: usize,
     /// Bytes of a topic's name, of a key, and of the reason of an end. The publisher of a longer one sees
     /// [`Error::TooLarge`](crate::Error::TooLarge), and the client 413. Default: 256.
     pub name: usize,
-    /// Topics of one subscription. The embedder who asks for more sees [`Error::Misuse`](crate::Error::Misuse), and the
-    /// client 500. Zero: nothing can be subscribed to. Default: 64.
+    /// Topics of one subscription. The embedder that asks for more sees [`Error::Misuse`](crate::Error::Misuse), and the
+    /// client 500. Zero: nobody can subscribe. Default: 64.
     pub subscription: usize,
-    /// Topics that have left, of which a hub knows what they have lost, and keys of topics that are there. Beyond them the
-    /// oldest is forgotten: a subscriber that then resumes in a topic that has left may be told a gap that is none, and of a
-    /// topic that comes back without a key the hub does not know that it had one. Default: 1,024.
+    /// Topics that have left and of which a hub still knows what they have lost, and keys of topics that exist. Beyond them
+    /// the oldest is forgotten: a subscriber that resumes in such a topic may be told a gap that is none, and if the topic
+    /// comes back without a key, the hub does not know that it had some. Default: 1,024.
     pub forgotten: usize,
     /// Messages that are kept per topic. Beyond them the oldest leaves; a subscriber that has not read it is told `gap`.
     /// Zero: to publish or to subscribe is [`Error::Misuse`](crate::Error::Misuse), which the client sees as 500, for
     /// nothing would be kept between two polls. Default: 128.
     pub history: usize,
-    /// Bytes that a hub keeps: messages with their keys, event names and places, and the frames made of them. Beyond them
-    /// the oldest message of the hub leaves, but never the newest; a subscriber that has not read it is told `gap`.
-    /// Default: 64 KiB.
+    /// Bytes that a hub keeps: messages with their keys, event names and places, and the frames made of them. Beyond them the
+    /// oldest message of the hub leaves, but never the newest; a subscriber that has not read it is told `gap`. Default:
+    /// 64 KiB.
     pub history_bytes: usize,
-    /// Bytes of the largest message that may be published, as it is written: a character that JSON escapes takes up to 6
-    /// bytes, a line end in an event stream 7. The publisher of a larger one, or of one larger than `history_bytes`, sees
+    /// Bytes of a message that is published, as it is written: a character that JSON escapes takes up to 6 bytes, a line end
+    /// in an event stream 7. The publisher of a message that is larger, or larger than `history_bytes`, sees
     /// [`Error::TooLarge`](crate::Error::TooLarge), and the client 413. Default: 16 KiB.
     pub published: usize,
-    /// Bytes of several messages that a subscriber gets at once, as they are written. A slow reader holds one batch, or one
-    /// message, while it writes. Default: 4 KiB.
+    /// Bytes of one batch of several messages, as they are written; a larger message is a batch of its own. A slow reader
+    /// holds one batch. Default: 4 KiB.
     pub batch: usize,
-    /// How long a message is kept. A message that is older leaves when the hub is used the next time; a subscriber that has
-    /// not read it is told `gap`. `None` means no limit. Default: `None`.
+    /// How long a message is kept. An older one leaves when the hub is next used; a subscriber that has not read it is told
+    /// `gap`. `None` means no limit. Default: `None`.
     pub message_age: Option<Duration>,
-    /// How long a topic is kept after its end, or else after its last message, while nobody subscribes to it. `None` means
-    /// no limit. Default: `None`.
+    /// How long a topic without subscribers is kept after its end, or else after its last message. `None` means no limit.
+    /// Default: `None`.
     pub topic_age: Option<Duration>,
     /// Bytes of a WebSocket message from a client. A client with a larger message sees close 1009. Default: 64 KiB.
     pub message: usize,
@@ -192,17 +193,18 @@ impl Limits {
     /// It is the sum of:
     ///
     /// - `buffered`: received bytes that were not yet used;
-    /// - what the hub keeps: `history_bytes`, the frames of the newest message, which may be beyond it, each topic with its
-    ///   name, and what is known of those that it has forgotten;
+    /// - for the hub, `history_bytes`, the frames of the newest message (which may be beyond those), 1 KiB and a name for
+    ///   each of `topics`, and 512 bytes for each of `forgotten`;
     /// - for each connection 4 KiB for its task, its socket and its state, also while it is refused;
     /// - for each connection one batch of messages, twice: as it was published, and as it is being written;
-    /// - for each connection 16 bytes per header field above 64, and if it is held the topics that it follows;
+    /// - for each connection 16 bytes per header field above 64;
+    /// - for each held request 96 bytes per topic of its subscription above one;
     /// - with the feature `tungstenite`, one client message for each WebSocket, since that engine keeps room for one.
     ///
     /// Memory of the embedder is not in it: the future of the handler beyond that of the transports; a request body or a
     /// WebSocket message once the handler has it; the bodies of responses, be they static, shared or owned
     /// ([`Content`](crate::Content)); bytes that [`BodyWriter::push`](crate::BodyWriter::push) adds before they are
-    /// written; subscriptions beside those of held connections, and bounds that were set for topics.
+    /// written; subscriptions beside those of held requests; bounds that were set for single topics.
     ///
     /// # Examples
     ///
@@ -222,7 +224,7 @@ impl Limits {
         all.saturating_add(held).saturating_add(sockets)
     }
 
-    /// The most that a hub takes.
+    /// The most memory in bytes that a hub takes.
     const fn hub_bytes(&self) -> usize {
         let topics = self.topics.saturating_mul(self.name.saturating_add(TOPIC));
         let forgotten = self.forgotten.saturating_mul(FORGOTTEN);

@@ -382,9 +382,9 @@ impl<'c> Exchange<'c> {
         self.wait(pending::<()>(), Duration::MAX).await.map(|_| ())
     }
 
-    /// Answers the request with a whole response, in one write if the client takes all of it at once. If the handler has not
-    /// read the request's body, the next [`Conn::next`] reads and discards it within the limits, or closes the connection. The
-    /// response is put down when this is called, and written when the future is awaited.
+    /// Answers the request with a whole response, in one write if the client takes all of it at once. The call puts the
+    /// response into the write buffer, and the future that it returns writes it. If the handler has not read the request's
+    /// body, the next [`Conn::next`] reads and discards it within the limits, or closes the connection.
     ///
     /// # Errors
     ///
@@ -394,8 +394,7 @@ impl<'c> Exchange<'c> {
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped before its first poll, the request is not answered. If it is dropped later, the next
-    /// [`Conn::next`] goes on writing.
+    /// If the future is dropped, the next [`Conn::next`] goes on writing.
     ///
     /// # Examples
     ///
@@ -419,10 +418,6 @@ impl<'c> Exchange<'c> {
     /// # Cancel safety
     ///
     /// The future is ready at its first poll.
-    ///
-    /// # Cancel safety
-    ///
-    /// It never waits.
     ///
     /// # Examples
     ///

@@ -17,14 +17,13 @@ impl Conn {
         Flush { held: self }
     }
 
-    /// Returns an error for which no future has waited, after the others had their turn: a handler may go on after it.
+    /// Returns this error, after other connections had their turn: a handler may ignore the error and go on.
     pub(crate) async fn fail_in_turn(&mut self, error: Error) -> Result<()> {
         self.flush().await?;
         Err(error)
     }
 
-    /// An error if the server has cut all connections off. A connection that is ending anyway may still write its last
-    /// response.
+    /// An error if the server has cut all connections off. A connection that is ending may still write its last response.
     pub(crate) fn check_cut(&self) -> Result<()> {
         match self.seat.server.stage() {
             Stage::Cut if !self.is_ending() => {
@@ -121,7 +120,7 @@ impl<H: Held> Future for Flush<'_, H> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
         let conn = self.held.conn();
-        // A handler that never has to wait, or goes on after an error, lets others go first.
+        // A handler that never has to wait, or goes on after an error, lets other connections go first here.
         ready!(conn.turns.poll_give_way(cx));
         conn.turns.count(1);
         conn.check_cut()?;

@@ -275,7 +275,7 @@ impl WebSocket<'_> {
     /// # Cancel safety
     ///
     /// If the future is dropped, the client's close is not waited for; the next [`Conn::next`](crate::Conn::next) goes on
-    /// writing ours.
+    /// writing the server's.
     ///
     /// # Examples
     ///
@@ -382,9 +382,9 @@ impl Future for SendFramed<'_, '_, '_> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
         let frames = core::mem::take(&mut self.frames);
-        let held = &mut self.flush.held;
-        if let Err(error) = held.engine.push_framed(cx, frames) {
-            held.failed = Some(Box::new(error));
+        let socket = &mut self.flush.held;
+        if let Err(error) = socket.engine.push_framed(cx, frames) {
+            socket.failed = Some(Box::new(error));
         }
         Pin::new(&mut self.flush).poll(cx)
     }
