@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::pin::pin;
 use std::time::Duration;
 
 use async_tungstenite::tungstenite::Message;
@@ -9,8 +10,9 @@ use async_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use common::World;
 use common::client::Client;
 use common::pipe::End;
+use smol::future::poll_once;
 use smol::stream::StreamExt;
-use tidings::{Conn, Limits, Response, Server, Wait};
+use tidings::{Conn, Error, Limits, ManualClock, Phase, Response, Server, Wait};
 
 const SHORT: Duration = Duration::from_millis(40);
 
@@ -298,6 +300,30 @@ fn a_peer_that_does_not_read_is_cut_off() {
             smol::future::yield_now().await;
         }
         assert!(client.rest().await.len() <= 100);
+    });
+}
+
+#[test]
+fn a_stream_that_was_cut_off_is_over_for_its_handler_too() {
+    let clock = ManualClock::new();
+    World::run_by(&clock, Limits::DEFAULT, async |world| {
+        let (end, io) = common::pipe::pipe();
+        let (mut client, mut conn) = (Client::new(end), Conn::new(io, &world.server));
+        client.stream.capacity(100);
+        client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
+        let exchange = conn.next().await.expect("no fault").expect("a request");
+        let mut stream = exchange.stream(Response::new(200)).await.expect("a stream");
+        {
+            let mut write = pin!(stream.write(&[b'x'; 1000]));
+            assert!(poll_once(&mut write).await.is_none());
+            clock.advance(Limits::DEFAULT.write_time);
+            assert!(matches!(poll_once(write).await, Some(Err(Error::Timeout(Phase::Write)))));
+        }
+        assert!(matches!(stream.write(b"late").await, Err(Error::Misuse(_))));
+        // The client is still there, and says nothing.
+        let never = std::future::pending::<()>();
+        assert_eq!(stream.wait(never, Duration::MAX).await.expect("cut off"), Wait::Left);
+        assert_eq!(client.stream.pending(), 100);
     });
 }
 

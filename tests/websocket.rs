@@ -9,7 +9,7 @@ use common::World;
 use common::client::Client;
 use common::pipe::{End, pipe};
 use smol::future::{poll_once, yield_now};
-use tidings::{Conn, Error, Fault, Limits, Payload, Phase, Server, Wait, WebSocket};
+use tidings::{Conn, Error, Fault, Limits, ManualClock, Payload, Phase, Server, Wait, WebSocket};
 
 const SHORT: Duration = Duration::from_millis(40);
 
@@ -127,10 +127,13 @@ async fn empty(world: &World) {
 
 /// Runs a test with the server's end in hand.
 fn by_hand(limits: Limits, test: impl AsyncFn(Raw, WebSocket<'_>)) {
+    by_hand_on(&Server::new(limits), test);
+}
+
+fn by_hand_on(server: &Server, test: impl AsyncFn(Raw, WebSocket<'_>)) {
     smol::block_on(common::in_time(async {
-        let server = Server::new(limits);
         let (end, io) = pipe();
-        let (mut client, mut conn) = (Client::new(end), Conn::new(io, &server));
+        let (mut client, mut conn) = (Client::new(end), Conn::new(io, server));
         client.send(format!("GET / HTTP/1.1\r\n{HANDSHAKE}")).await;
         let exchange = conn.next().await.expect("no fault").expect("a request");
         let socket = exchange.upgrade(None).await.expect("an upgrade");
@@ -428,9 +431,65 @@ fn a_peer_that_does_not_read_is_cut_off() {
         let mut raw = Raw::open(&world, "/socket").await;
         raw.0.stream.capacity(0);
         raw.0.send(masked(0x88, b"\x03\xe8")).await;
-        if cfg!(not(feature = "tungstenite")) {
-            empty(&world).await;
+        empty(&world).await;
+    });
+}
+
+#[test]
+fn who_does_not_read_how_it_ends_is_cut_off_and_keeps_no_thread_until_then() {
+    let limits = Limits::DEFAULT;
+    for (sent, due, told) in [
+        (masked(0x01, b"half"), [limits.body_time, Duration::ZERO], Phase::Message),
+        (Vec::new(), [limits.ping, limits.pong], Phase::Pong),
+        // The answer to its close waits: that is no time for heartbeats.
+        (masked(0x88, b"\x03\xe8"), [limits.ping, limits.pong], Phase::Write),
+    ] {
+        let (clock, mut limits) = (ManualClock::new(), limits.clone());
+        limits.write_time = 2 * (due[0] + due[1]);
+        by_hand_on(&Server::with_clock(limits.clone(), &clock), async |mut raw, mut socket| {
+            raw.0.stream.capacity(10);
+            assert!(poll_once(socket.send("x".repeat(300))).await.is_none());
+            raw.0.send(&sent).await;
+            let mut wait = std::pin::pin!(socket.wait(std::future::pending::<()>(), Duration::MAX));
+            assert!(poll_once(&mut wait).await.is_none());
+            for due in due {
+                clock.advance(due);
+                assert!(poll_once(&mut wait).await.is_none(), "{told:?}: it may read yet");
+            }
+            clock.advance(limits.write_time / 2);
+            match poll_once(&mut wait).await {
+                Some(Err(Error::Timeout(phase))) => assert_eq!(phase, told),
+                end => panic!("{told:?}: {end:?}"),
+            }
+        });
+    }
+}
+
+#[test]
+fn behind_a_frame_that_was_cut_off_nothing_is_sent() {
+    let clock = ManualClock::new();
+    by_hand_on(&Server::with_clock(Limits::DEFAULT, &clock), async |raw, mut socket| {
+        raw.0.stream.capacity(10);
+        {
+            let mut send = std::pin::pin!(socket.send("x".repeat(300)));
+            assert!(poll_once(&mut send).await.is_none());
+            clock.advance(Limits::DEFAULT.write_time);
+            assert!(matches!(poll_once(send).await, Some(Err(Error::Timeout(Phase::Write)))));
         }
+        // It reads now: what comes next would be the rest of that frame.
+        raw.0.stream.capacity(1 << 20);
+        for late in
+            [socket.send("late").await, socket.ping().await, socket.send_framed(&WebSocket::frame("x")).await]
+        {
+            assert!(matches!(late, Err(Error::Io(error)) if error.kind() == ErrorKind::NotConnected));
+        }
+        socket.close(1000, "too").await.expect("nothing to do");
+        assert_eq!(
+            socket.wait(std::future::pending::<()>(), Duration::MAX).await.expect("cut off"),
+            Wait::Left
+        );
+        assert_eq!(socket.recv().await.expect("cut off"), None);
+        assert_eq!(raw.0.stream.pending(), 10);
     });
 }
 

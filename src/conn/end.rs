@@ -117,7 +117,7 @@ impl Conn {
         }
     }
 
-    pub(super) fn is_ending(&self) -> bool {
+    pub(crate) fn is_ending(&self) -> bool {
         self.ending != Ending::Open
     }
 

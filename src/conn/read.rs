@@ -128,7 +128,7 @@ impl Conn {
 
     /// Reads pipelined bytes beside a pending answer, until the peer has gone or ended its input.
     pub(crate) fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        while !self.http.state().ended {
+        while !self.http.state().ended && !self.is_ending() {
             // A flood must not keep the thread.
             ready!(self.turns.poll_give_way(cx));
             match self.poll_fill(cx) {

@@ -62,6 +62,11 @@ pub(crate) trait Peer {
     /// What the peer sent, or that it has left.
     fn poll_peer(&mut self, cx: &mut Context<'_>) -> Poll<Result<Sent>>;
 
+    /// By when the peer must have read some of what waits to be written.
+    fn write_by(&mut self) -> Moment {
+        self.conn().out.by()
+    }
+
     /// When [`act`](Peer::act) is to be called, whatever the wait is for.
     fn act_by(&mut self) -> Moment;
 
@@ -201,10 +206,10 @@ fn poll_time<P: Peer, T>(
     by: Moment,
     writes: bool,
 ) -> Poll<Option<Wait<T>>> {
-    let act_by = peer.act_by();
+    let ends_by = if writes { Moment::NEVER } else { by };
+    let soonest = ends_by.min(peer.write_by()).min(peer.act_by());
     let conn = peer.conn();
-    let ends_by = if writes { conn.out.by() } else { by };
-    let due = conn.poll_due(cx, act_by.min(ends_by));
+    let due = conn.poll_due(cx, soonest);
     // Look for a shutdown behind that: one between the two would wake nobody.
     if conn.is_draining() && !writes {
         return Poll::Ready(Some(Wait::Shutdown));

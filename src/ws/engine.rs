@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::limits::Limits;
 use crate::proto::frame::{Decoder, Found, Opcode, push_close, push_frame, split_text};
 use crate::proto::input::READ;
+use crate::server::clock::Moment;
 use crate::server::seat::Seat;
 
 /// Bytes that may wait to be written on a WebSocket when a ping is answered; beyond them only the latest ping is, when
@@ -122,16 +123,24 @@ impl<'c> Engine<'c> {
     }
 
     pub(super) fn push_close(&mut self, code: u16, reason: &str) -> Result<()> {
-        self.frames.may_write()?;
+        self.may_write()?;
         self.frames.closed = true;
         push_close(code, reason, self.conn.out.bytes());
         Ok(())
     }
 
     fn push_frame(&mut self, opcode: Opcode, payload: &[u8]) -> Result<()> {
-        self.frames.may_write()?;
+        self.may_write()?;
         push_frame(opcode, payload, self.conn.out.bytes());
         Ok(())
+    }
+
+    /// Whether a frame may follow: none does behind a close, or behind a part of one that was cut off.
+    fn may_write(&self) -> Result<()> {
+        match self.frames.closed || self.conn.is_ending() {
+            true => Err(io::Error::from(io::ErrorKind::NotConnected).into()),
+            false => Ok(()),
+        }
     }
 
     /// Writes what was pushed, and answers that waited.
@@ -142,6 +151,11 @@ impl<'c> Engine<'c> {
                 return Poll::Ready(Ok(()));
             }
         }
+    }
+
+    /// By when the peer must have read some of what waits.
+    pub(super) fn write_by(&self) -> Moment {
+        self.conn.out.by()
     }
 
     /// Nobody waits any more for the peer to read.
@@ -156,7 +170,7 @@ impl<'c> Engine<'c> {
         while !rest.is_empty() {
             (_, rest) = split_text(rest).ok_or(Error::Misuse("these are no whole text frames"))?;
         }
-        self.frames.may_write()?;
+        self.may_write()?;
         let mut bytes = frames;
         if self.conn.out.is_empty() && !bytes.is_empty() {
             match self.conn.io.poll_write(cx, bytes) {
@@ -254,13 +268,6 @@ impl Frames {
                 Some(code) => push_close(code, "", out.bytes()),
                 None => push_frame(Opcode::Close, b"", out.bytes()),
             }
-        }
-    }
-
-    fn may_write(&self) -> Result<()> {
-        match self.closed {
-            true => Err(io::Error::from(io::ErrorKind::NotConnected).into()),
-            false => Ok(()),
         }
     }
 }
