@@ -131,15 +131,17 @@ fn by_hand(limits: Limits, test: impl AsyncFn(Raw, WebSocket<'_>)) {
 }
 
 fn by_hand_on(server: &Server, test: impl AsyncFn(Raw, WebSocket<'_>)) {
-    smol::block_on(common::in_time(async {
-        let (end, io) = pipe();
-        let (mut client, mut conn) = (Client::new(end), Conn::new(io, server));
-        client.send(format!("GET / HTTP/1.1\r\n{HANDSHAKE}")).await;
-        let exchange = conn.next().await.expect("no fault").expect("a request");
-        let socket = exchange.upgrade(None).await.expect("an upgrade");
-        client.answer().await;
-        test(Raw(client), socket).await;
-    }));
+    smol::block_on(common::in_time(by_hand_in(server, test)));
+}
+
+async fn by_hand_in(server: &Server, test: impl AsyncFn(Raw, WebSocket<'_>)) {
+    let (end, io) = pipe();
+    let (mut client, mut conn) = (Client::new(end), Conn::new(io, server));
+    client.send(format!("GET / HTTP/1.1\r\n{HANDSHAKE}")).await;
+    let exchange = conn.next().await.expect("no fault").expect("a request");
+    let socket = exchange.upgrade(None).await.expect("an upgrade");
+    client.answer().await;
+    test(Raw(client), socket).await;
 }
 
 #[test]
@@ -273,6 +275,55 @@ fn the_shutdown_closes_with_1001() {
         assert_eq!(raw.frame().await, None);
         shutdown.await;
         empty(&world).await;
+    });
+}
+
+#[test]
+fn a_peer_that_always_sends_hides_no_shutdown() {
+    World::run(Limits::DEFAULT, async |world| {
+        let mut raw = Raw::open(&world, "/socket").await;
+        let flood = masked(0x81, b"x").repeat(2_000);
+        raw.0.send(&flood).await;
+        let server = world.server.clone();
+        let shutdown = world.executor.spawn(async move { server.shutdown(Duration::MAX).await });
+        // What it sends is always more than what was answered.
+        let mut frame = raw.frame().await;
+        while let Some((0x81, _)) = frame {
+            if raw.0.stream.pending() < 1000 {
+                raw.0.send(&flood).await;
+            }
+            frame = raw.frame().await;
+        }
+        assert_eq!(frame, Some((0x88, b"\x03\xe9shutdown".to_vec())));
+        drop(raw);
+        shutdown.await;
+    });
+}
+
+#[test]
+fn a_peer_and_a_future_that_always_have_something_hide_no_shutdown() {
+    World::run(Limits::DEFAULT, async |world| {
+        by_hand_in(&world.server, async |mut raw, mut socket| {
+            raw.0.send(masked(0x81, b"x").repeat(100)).await;
+            let mut shutdown = std::pin::pin!(world.server.shutdown(Duration::MAX));
+            assert!(poll_once(&mut shutdown).await.is_none());
+            let (mut ready, mut read, mut told) = (0, 0, 0);
+            while told < 5 {
+                match socket.wait(async {}, Duration::MAX).await.expect("open") {
+                    Wait::Ready(()) => ready += 1,
+                    // It is not lost, however often a shutdown is told.
+                    Wait::Readable => {
+                        assert_eq!(socket.recv().await.expect("open"), Some(Payload::from("x")));
+                        read += 1;
+                    }
+                    Wait::Shutdown => told += 1,
+                    end => panic!("{end:?}"),
+                }
+                assert!(ready + read < 20, "told {told} times");
+            }
+            assert!(ready > 1 && read > 1, "{ready} {read}");
+        })
+        .await;
     });
 }
 

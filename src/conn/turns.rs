@@ -11,8 +11,28 @@ pub(crate) const TURNS: u8 = 16;
 pub(crate) struct Turns {
     /// Requests, messages and writes in a row without a wait.
     taken: u8,
-    /// Whether a held wait looks at its peer before its future: the future was first the last time.
-    pub(crate) peer_first: bool,
+    /// What a held wait looks at first.
+    pub(crate) first: Source,
+}
+
+/// What a held wait looks at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Source {
+    #[default]
+    Future,
+    Peer,
+    Shutdown,
+}
+
+impl Source {
+    /// All of them, this one first. The one behind that which ended a wait is the first in the next.
+    pub(crate) fn on(self) -> [Source; 3] {
+        match self {
+            Source::Future => [Source::Future, Source::Peer, Source::Shutdown],
+            Source::Peer => [Source::Peer, Source::Shutdown, Source::Future],
+            Source::Shutdown => [Source::Shutdown, Source::Future, Source::Peer],
+        }
+    }
 }
 
 impl Turns {

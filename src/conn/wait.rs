@@ -9,6 +9,7 @@ use std::time::Duration;
 use pin_project_lite::pin_project;
 
 use super::Conn;
+use super::turns::Source;
 use crate::error::{Error, Result};
 use crate::server::Stage;
 use crate::server::clock::Moment;
@@ -172,30 +173,28 @@ impl<P: Peer, F: Future> Future for Held<'_, P, F> {
     }
 }
 
-/// The future, and the peer or a shutdown, each first in its turn: neither can hide the other by having always something
-/// to say. There is no future to ask while the peer does not read.
+/// The future, the peer and a shutdown, each first in its turn: none can hide another by having always something to say.
+/// There is no future to ask while the peer does not read, and no shutdown to tell.
 fn poll_sources<P: Peer, F: Future>(
     peer: &mut P,
     future: Option<Pin<&mut F>>,
     cx: &mut Context<'_>,
 ) -> Poll<Result<Wait<F::Output>>> {
-    let Some(future) = future else { return peer.poll_peer(cx).map_ok(Sent::into_wait) };
-    let peer_first = core::mem::take(&mut peer.conn().turns.peer_first);
-    if peer_first {
-        match peer.poll_peer(cx) {
-            Poll::Ready(sent) => return Poll::Ready(sent.map(Sent::into_wait)),
-            Poll::Pending if peer.conn().is_draining() => return Poll::Ready(Ok(Wait::Shutdown)),
-            Poll::Pending => {}
+    let Some(mut future) = future else { return peer.poll_peer(cx).map_ok(Sent::into_wait) };
+    let first = core::mem::take(&mut peer.conn().turns.first);
+    for source in first.on() {
+        let end = match source {
+            Source::Future => future.as_mut().poll(cx).map(|value| Ok(Wait::Ready(value))),
+            Source::Peer => peer.poll_peer(cx).map_ok(Sent::into_wait),
+            Source::Shutdown if peer.conn().is_draining() => Poll::Ready(Ok(Wait::Shutdown)),
+            Source::Shutdown => Poll::Pending,
+        };
+        if end.is_ready() {
+            peer.conn().turns.first = source.on()[1];
+            return end;
         }
     }
-    if let Poll::Ready(value) = future.poll(cx) {
-        peer.conn().turns.peer_first = true;
-        return Poll::Ready(Ok(Wait::Ready(value)));
-    }
-    match peer_first {
-        true => Poll::Pending,
-        false => peer.poll_peer(cx).map_ok(Sent::into_wait),
-    }
+    Poll::Pending
 }
 
 /// The end of the wait by time or by a shutdown, or `None` if something else is due. While something waits to be written

@@ -91,11 +91,13 @@ impl WebSocket<'_> {
     ///
     /// See [`Exchange::upgrade`](crate::Exchange::upgrade).
     pub async fn recv(&mut self) -> Result<Option<Payload>> {
-        if self.received.is_none() {
-            // A busy peer's next message comes while the others have their turn, and is then read without the reactor.
-            future::yield_now().await;
-            self.engine.conn_mut().eager = true;
+        // What a wait has told of is not lost to a shutdown.
+        if let Some(message) = self.received.take() {
+            return Ok(Some(message));
         }
+        // A busy peer's next message comes while the others have their turn, and is then read without the reactor.
+        future::yield_now().await;
+        self.engine.conn_mut().eager = true;
         loop {
             match self.wait(pending::<()>(), Duration::MAX).await? {
                 Wait::Readable => return Ok(self.received.take()),
