@@ -233,6 +233,28 @@ fn our_close_waits_for_its_answer_and_not_for_ever() {
 }
 
 #[test]
+fn a_peer_that_sends_on_behind_our_close_is_cut_off_with_the_server() {
+    let mut limits = Limits::DEFAULT;
+    limits.linger = Duration::MAX;
+    World::run(limits, async |world| {
+        let mut raw = Raw::open(&world, "/ws").await;
+        raw.frame().await.expect("a cursor");
+        let flood = world.executor.spawn(async move {
+            let frames = masked(0x81, b"hello").repeat(1000);
+            while smol::io::AsyncWriteExt::write_all(&mut raw.0.stream, &frames).await.is_ok() {}
+        });
+        // It is closed with 1008, and goes on.
+        world.held(1).await;
+        for _ in 0..100 {
+            yield_now().await;
+        }
+        world.server.shutdown(Duration::ZERO).await;
+        flood.await;
+        empty(&world).await;
+    });
+}
+
+#[test]
 fn the_end_of_the_input_is_the_end() {
     World::run(Limits::DEFAULT, async |world| {
         for (path, sent) in [
@@ -730,27 +752,39 @@ fn an_end_without_a_close_is_a_fault() {
 
 #[test]
 fn frames_that_were_thrown_away_before_the_upgrade_are_not_passed_over() {
-    for (early, legal) in [(2, true), (4, false)] {
-        World::run(Limits::DEFAULT, async |world| {
-            let (end, io) = pipe();
-            let (mut client, mut conn) = (Client::new(end), Conn::new(io, &world.server));
-            client.send(format!("GET / HTTP/1.1\r\n{HANDSHAKE}")).await;
-            client.send(masked(0x82, &[b'x'; 3000]).repeat(early)).await;
-            let mut exchange = conn.next().await.expect("no fault").expect("a request");
-            let look_up = smol::Timer::after(Duration::from_millis(20));
-            exchange.wait(look_up, Duration::MAX).await.expect("held");
-            match exchange.upgrade(None).await {
-                Ok(mut socket) => {
-                    for _ in 0..early {
-                        assert_eq!(
-                            socket.recv().await.expect("legal"),
-                            Some(Payload::Binary(vec![b'x'; 3000]))
-                        );
+    let limits = Limits::DEFAULT;
+    // More than a head is thrown away at once, and more than each has room for when its time is up.
+    for (early, waits, legal) in
+        [(2, Duration::ZERO, true), (4, Duration::ZERO, false), (2, limits.body_time, false)]
+    {
+        for empty_body in ["", "Content-Length: 0\r\n"] {
+            let clock = ManualClock::new();
+            World::run_by(&clock, limits.clone(), async |world| {
+                let (end, io) = pipe();
+                let (mut client, mut conn) = (Client::new(end), Conn::new(io, &world.server));
+                client.send(format!("GET / HTTP/1.1\r\n{empty_body}{HANDSHAKE}")).await;
+                client.send(masked(0x82, &[b'x'; 3000]).repeat(early)).await;
+                let mut exchange = conn.next().await.expect("no fault").expect("a request");
+                {
+                    let mut look_up = std::pin::pin!(exchange.closed());
+                    for waits in [Duration::ZERO, waits] {
+                        clock.advance(waits);
+                        assert!(poll_twice(&mut look_up).await.is_none());
                     }
-                    assert!(legal);
                 }
-                Err(error) => assert!(matches!(error, Error::Fault(Fault::Handshake(_))) && !legal),
-            }
-        });
+                match exchange.upgrade(None).await {
+                    Ok(mut socket) => {
+                        assert!(legal, "{early} {waits:?} {empty_body}");
+                        for _ in 0..early {
+                            let message = socket.recv().await.expect("legal");
+                            assert_eq!(message, Some(Payload::Binary(vec![b'x'; 3000])));
+                        }
+                    }
+                    Err(error) => {
+                        assert!(matches!(error, Error::Fault(Fault::Handshake(_))) && !legal);
+                    }
+                }
+            });
+        }
     }
 }

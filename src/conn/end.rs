@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 
 use super::Conn;
 use crate::error::Error;
-use crate::proto::http1::Receiving;
+use crate::proto::http1::{Receiving, Sending};
 use crate::proto::response::Response;
 
 /// How a connection ends.
@@ -101,6 +101,10 @@ impl Conn {
 
     /// Writes the last answer, which tells of an error, if one can be given still.
     fn tell(&mut self, error: &Error) -> bool {
+        // Behind an answer that was begun nothing is written, and what waits of it stays where it is.
+        if !matches!(self.http.state().sending, Sending::Idle | Sending::Owed) {
+            return false;
+        }
         let mut answer = self.last_answer(error);
         self.add_headers(&mut answer);
         let date = self.seat.server.date();

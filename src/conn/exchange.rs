@@ -133,6 +133,7 @@ impl<'c> Exchange<'c> {
             Some(request) if !request.headers.is_empty() => request.head = Head::EMPTY,
             request => *request = None,
         }
+        self.conn.settle();
     }
 
     /// Adds a field to the answer, whichever it will be: one of the handler's own, a transport's, the 101 of a
@@ -259,7 +260,7 @@ impl<'c> Exchange<'c> {
             body.reserve_exact(piece.len());
             body.extend_from_slice(piece);
             // The bytes were leased when they were read; keep them counted while they are collected.
-            ex.conn.keep_collected(body.len());
+            ex.conn.request_mut().collected = body.len();
         }
         Ok(body)
     }
@@ -427,7 +428,10 @@ struct Collecting<'c>(&'c mut Conn);
 
 impl Drop for Collecting<'_> {
     fn drop(&mut self) {
-        self.0.keep_collected(0);
+        if let Some(request) = &mut self.0.request {
+            request.collected = 0;
+        }
+        self.0.settle();
     }
 }
 
@@ -445,7 +449,7 @@ impl Conn {
         let limits = self.seat.server.limits();
         let content = begin(&mut self.http, answer, date.as_deref(), limits, self.out.bytes())?;
         self.out.push(content);
-        self.request = None;
+        self.forget_request();
         if self.http.state().sending == Sending::Over {
             self.out.make_last();
         }

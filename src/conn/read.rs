@@ -75,12 +75,19 @@ impl Conn {
     /// Ready when `by` has come or the server cuts everything; while there is no room to read to, the task is woken
     /// now and then to look again.
     pub(crate) fn poll_due(&self, cx: &mut Context<'_>, by: Moment) -> Poll<()> {
-        let soonest = if self.seat.is_starved() { by.min(self.seat.deadline(STARVED)) } else { by };
-        ready!(self.seat.poll_due(cx, soonest));
-        match self.seat.now() >= by || self.seat.server.stage() == Stage::Cut {
-            true => Poll::Ready(()),
-            false => Poll::Pending,
+        // One look at the clock: by a second one the time to look again could have passed, and nobody be woken.
+        let now = self.seat.now();
+        match (now >= by, self.seat.is_starved()) {
+            (true, _) => Poll::Ready(()),
+            (false, true) => self.seat.arm(cx, by.min(now.after(STARVED))),
+            (false, false) => self.seat.arm(cx, by),
         }
+    }
+
+    /// Counts what is kept of what the peer has sent. What was handed out as data is dropped.
+    pub(super) fn settle(&mut self) {
+        self.http.drop_data();
+        self.seat.settle(self.http.buffered() + self.kept());
     }
 
     /// Moves what the peer sent into the state machine; `Ready(0)` is the end of its input.
@@ -91,7 +98,7 @@ impl Conn {
         let granted = match self.http.state().receiving {
             // What is thrown away takes no room.
             Receiving::Discard | Receiving::Over => {
-                self.seat.settle(self.kept());
+                self.settle();
                 room
             }
             _ => self.seat.lease(self.http.buffered() + self.kept(), room),
@@ -104,7 +111,7 @@ impl Conn {
         if let Poll::Ready(Ok(0)) = read {
             self.http.end();
         }
-        self.seat.settle(self.http.buffered() + self.kept());
+        self.settle();
         read
     }
 
@@ -155,7 +162,7 @@ impl Conn {
     /// not read on never hears that the peer has left.
     pub(crate) fn discard(&mut self) {
         self.http.discard();
-        self.seat.settle(self.kept());
+        self.settle();
     }
 
     /// Whether there is a body that the handler can still read.

@@ -250,7 +250,7 @@ impl Http1 {
 
     fn begin(&mut self, head: &Head) {
         self.reader = match head.framing() {
-            Framing::None => Reader::Complete,
+            Framing::None | Framing::Length(0) => Reader::Complete,
             framing => Reader::Body(Box::new(Decoder::new(framing))),
         };
         self.writer = Writer::Owed(Terms {

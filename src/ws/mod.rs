@@ -292,7 +292,10 @@ impl WebSocket<'_> {
     fn poll_closed(&mut self, cx: &mut Context<'_>, by: Moment) -> Poll<()> {
         loop {
             match self.engine.poll_read(cx) {
-                Poll::Ready(Ok(Came::Message(_) | Came::Part)) if self.now() < by => {
+                Poll::Ready(Ok(Came::Message(_) | Came::Part)) => {
+                    if self.engine.conn().poll_due(cx, by).is_ready() {
+                        return Poll::Ready(());
+                    }
                     let turns = &mut self.engine.conn_mut().turns;
                     turns.take(1);
                     ready!(turns.poll_give_way(cx));

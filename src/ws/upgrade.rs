@@ -51,7 +51,7 @@ impl<'c> Exchange<'c> {
     /// ```
     pub async fn upgrade(mut self, protocol: Option<&str>) -> Result<WebSocket<'c>> {
         let upgrade = Upgrade::of(self.head())?;
-        if self.conn.http.state().receiving == Receiving::Discard {
+        if self.conn.http.state().receiving != Receiving::Complete {
             // Frames are missing that the client has sent too early.
             return Err(Fault::Handshake(HandshakeFault::Early).into());
         }
