@@ -67,6 +67,24 @@ fn a_body_that_does_not_come_is_told_so_at_its_moment() {
 }
 
 #[test]
+fn a_clock_that_jumps_while_there_is_no_room_to_read_leaves_nobody_asleep() {
+    let (clock, mut limits) = (ManualClock::new(), Limits::DEFAULT);
+    (limits.buffered, limits.head_time) = (0, Duration::from_secs(200_000));
+    let head_time = limits.head_time;
+    World::run_by(&clock, limits, async |world| {
+        let mut client = connect(&world);
+        client.send(format!("GET / HTTP/1.1\r\nHost: h\r\nX: {}", "x".repeat(2000))).await;
+        // Each jump is longer than the connection waits until it looks for room again.
+        let (clock, jump) = (clock.clone(), Duration::from_millis(51));
+        let goes = std::thread::spawn(move || {
+            (0..=head_time.as_millis() / jump.as_millis()).for_each(|_| clock.advance(jump));
+        });
+        assert_eq!(client.answer().await.status, 503);
+        goes.join().expect("it goes");
+    });
+}
+
+#[test]
 fn an_idle_connection_is_closed_at_its_moment() {
     run(async |world, clock| {
         let mut client = connect(&world);

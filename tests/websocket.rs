@@ -9,7 +9,7 @@ use common::World;
 use common::client::Client;
 use common::pipe::{End, pipe};
 use smol::future::{poll_once, yield_now};
-use tidings::{Conn, Error, Fault, Limits, Payload, Phase, Server, Wait, WebSocket};
+use tidings::{Conn, Error, Fault, Limits, ManualClock, Payload, Phase, Server, Wait, WebSocket};
 
 const SHORT: Duration = Duration::from_millis(40);
 
@@ -127,16 +127,21 @@ async fn empty(world: &World) {
 
 /// Runs a test with the server's end in hand.
 fn by_hand(limits: Limits, test: impl AsyncFn(Raw, WebSocket<'_>)) {
-    smol::block_on(common::in_time(async {
-        let server = Server::new(limits);
-        let (end, io) = pipe();
-        let (mut client, mut conn) = (Client::new(end), Conn::new(io, &server));
-        client.send(format!("GET / HTTP/1.1\r\n{HANDSHAKE}")).await;
-        let exchange = conn.next().await.expect("no fault").expect("a request");
-        let socket = exchange.upgrade(None).await.expect("an upgrade");
-        client.answer().await;
-        test(Raw(client), socket).await;
-    }));
+    by_hand_on(&Server::new(limits), test);
+}
+
+fn by_hand_on(server: &Server, test: impl AsyncFn(Raw, WebSocket<'_>)) {
+    smol::block_on(common::in_time(by_hand_in(server, test)));
+}
+
+async fn by_hand_in(server: &Server, test: impl AsyncFn(Raw, WebSocket<'_>)) {
+    let (end, io) = pipe();
+    let (mut client, mut conn) = (Client::new(end), Conn::new(io, server));
+    client.send(format!("GET / HTTP/1.1\r\n{HANDSHAKE}")).await;
+    let exchange = conn.next().await.expect("no fault").expect("a request");
+    let socket = exchange.upgrade(None).await.expect("an upgrade");
+    client.answer().await;
+    test(Raw(client), socket).await;
 }
 
 #[test]
@@ -228,6 +233,28 @@ fn our_close_waits_for_its_answer_and_not_for_ever() {
 }
 
 #[test]
+fn a_peer_that_sends_on_behind_our_close_is_cut_off_with_the_server() {
+    let mut limits = Limits::DEFAULT;
+    limits.linger = Duration::MAX;
+    World::run(limits, async |world| {
+        let mut raw = Raw::open(&world, "/ws").await;
+        raw.frame().await.expect("a cursor");
+        let flood = world.executor.spawn(async move {
+            let frames = masked(0x81, b"hello").repeat(1000);
+            while smol::io::AsyncWriteExt::write_all(&mut raw.0.stream, &frames).await.is_ok() {}
+        });
+        // It is closed with 1008, and goes on.
+        world.held(1).await;
+        for _ in 0..100 {
+            yield_now().await;
+        }
+        world.server.shutdown(Duration::ZERO).await;
+        flood.await;
+        empty(&world).await;
+    });
+}
+
+#[test]
 fn the_end_of_the_input_is_the_end() {
     World::run(Limits::DEFAULT, async |world| {
         for (path, sent) in [
@@ -270,6 +297,55 @@ fn the_shutdown_closes_with_1001() {
         assert_eq!(raw.frame().await, None);
         shutdown.await;
         empty(&world).await;
+    });
+}
+
+#[test]
+fn a_peer_that_always_sends_hides_no_shutdown() {
+    World::run(Limits::DEFAULT, async |world| {
+        let mut raw = Raw::open(&world, "/socket").await;
+        let flood = masked(0x81, b"x").repeat(2_000);
+        raw.0.send(&flood).await;
+        let server = world.server.clone();
+        let shutdown = world.executor.spawn(async move { server.shutdown(Duration::MAX).await });
+        // What it sends is always more than what was answered.
+        let mut frame = raw.frame().await;
+        while let Some((0x81, _)) = frame {
+            if raw.0.stream.pending() < 1000 {
+                raw.0.send(&flood).await;
+            }
+            frame = raw.frame().await;
+        }
+        assert_eq!(frame, Some((0x88, b"\x03\xe9shutdown".to_vec())));
+        drop(raw);
+        shutdown.await;
+    });
+}
+
+#[test]
+fn a_peer_and_a_future_that_always_have_something_hide_no_shutdown() {
+    World::run(Limits::DEFAULT, async |world| {
+        by_hand_in(&world.server, async |mut raw, mut socket| {
+            raw.0.send(masked(0x81, b"x").repeat(100)).await;
+            let mut shutdown = std::pin::pin!(world.server.shutdown(Duration::MAX));
+            assert!(poll_once(&mut shutdown).await.is_none());
+            let (mut ready, mut read, mut told) = (0, 0, 0);
+            while told < 5 {
+                match socket.wait(async {}, Duration::MAX).await.expect("open") {
+                    Wait::Ready(()) => ready += 1,
+                    // It is not lost, however often a shutdown is told.
+                    Wait::Readable => {
+                        assert_eq!(socket.recv().await.expect("open"), Some(Payload::from("x")));
+                        read += 1;
+                    }
+                    Wait::Shutdown => told += 1,
+                    end => panic!("{end:?}"),
+                }
+                assert!(ready + read < 20, "told {told} times");
+            }
+            assert!(ready > 1 && read > 1, "{ready} {read}");
+        })
+        .await;
     });
 }
 
@@ -428,9 +504,65 @@ fn a_peer_that_does_not_read_is_cut_off() {
         let mut raw = Raw::open(&world, "/socket").await;
         raw.0.stream.capacity(0);
         raw.0.send(masked(0x88, b"\x03\xe8")).await;
-        if cfg!(not(feature = "tungstenite")) {
-            empty(&world).await;
+        empty(&world).await;
+    });
+}
+
+#[test]
+fn who_does_not_read_how_it_ends_is_cut_off_and_keeps_no_thread_until_then() {
+    let limits = Limits::DEFAULT;
+    for (sent, due, told) in [
+        (masked(0x01, b"half"), [limits.body_time, Duration::ZERO], Phase::Message),
+        (Vec::new(), [limits.ping, limits.pong], Phase::Pong),
+        // The answer to its close waits: that is no time for heartbeats.
+        (masked(0x88, b"\x03\xe8"), [limits.ping, limits.pong], Phase::Write),
+    ] {
+        let (clock, mut limits) = (ManualClock::new(), limits.clone());
+        limits.write_time = 2 * (due[0] + due[1]);
+        by_hand_on(&Server::with_clock(limits.clone(), &clock), async |mut raw, mut socket| {
+            raw.0.stream.capacity(10);
+            assert!(poll_once(socket.send("x".repeat(300))).await.is_none());
+            raw.0.send(&sent).await;
+            let mut wait = std::pin::pin!(socket.wait(std::future::pending::<()>(), Duration::MAX));
+            assert!(poll_once(&mut wait).await.is_none());
+            for due in due {
+                clock.advance(due);
+                assert!(poll_once(&mut wait).await.is_none(), "{told:?}: it may read yet");
+            }
+            clock.advance(limits.write_time / 2);
+            match poll_once(&mut wait).await {
+                Some(Err(Error::Timeout(phase))) => assert_eq!(phase, told),
+                end => panic!("{told:?}: {end:?}"),
+            }
+        });
+    }
+}
+
+#[test]
+fn behind_a_frame_that_was_cut_off_nothing_is_sent() {
+    let clock = ManualClock::new();
+    by_hand_on(&Server::with_clock(Limits::DEFAULT, &clock), async |raw, mut socket| {
+        raw.0.stream.capacity(10);
+        {
+            let mut send = std::pin::pin!(socket.send("x".repeat(300)));
+            assert!(poll_once(&mut send).await.is_none());
+            clock.advance(Limits::DEFAULT.write_time);
+            assert!(matches!(poll_once(send).await, Some(Err(Error::Timeout(Phase::Write)))));
         }
+        // It reads now: what comes next would be the rest of that frame.
+        raw.0.stream.capacity(1 << 20);
+        for late in
+            [socket.send("late").await, socket.ping().await, socket.send_framed(&WebSocket::frame("x")).await]
+        {
+            assert!(matches!(late, Err(Error::Io(error)) if error.kind() == ErrorKind::NotConnected));
+        }
+        socket.close(1000, "too").await.expect("nothing to do");
+        assert_eq!(
+            socket.wait(std::future::pending::<()>(), Duration::MAX).await.expect("cut off"),
+            Wait::Left
+        );
+        assert_eq!(socket.recv().await.expect("cut off"), None);
+        assert_eq!(raw.0.stream.pending(), 10);
     });
 }
 
@@ -620,27 +752,39 @@ fn an_end_without_a_close_is_a_fault() {
 
 #[test]
 fn frames_that_were_thrown_away_before_the_upgrade_are_not_passed_over() {
-    for (early, legal) in [(2, true), (4, false)] {
-        World::run(Limits::DEFAULT, async |world| {
-            let (end, io) = pipe();
-            let (mut client, mut conn) = (Client::new(end), Conn::new(io, &world.server));
-            client.send(format!("GET / HTTP/1.1\r\n{HANDSHAKE}")).await;
-            client.send(masked(0x82, &[b'x'; 3000]).repeat(early)).await;
-            let mut exchange = conn.next().await.expect("no fault").expect("a request");
-            let look_up = smol::Timer::after(Duration::from_millis(20));
-            exchange.wait(look_up, Duration::MAX).await.expect("held");
-            match exchange.upgrade(None).await {
-                Ok(mut socket) => {
-                    for _ in 0..early {
-                        assert_eq!(
-                            socket.recv().await.expect("legal"),
-                            Some(Payload::Binary(vec![b'x'; 3000]))
-                        );
+    let limits = Limits::DEFAULT;
+    // More than a head is thrown away at once, and more than each has room for when its time is up.
+    for (early, waits, legal) in
+        [(2, Duration::ZERO, true), (4, Duration::ZERO, false), (2, limits.body_time, false)]
+    {
+        for empty_body in ["", "Content-Length: 0\r\n"] {
+            let clock = ManualClock::new();
+            World::run_by(&clock, limits.clone(), async |world| {
+                let (end, io) = pipe();
+                let (mut client, mut conn) = (Client::new(end), Conn::new(io, &world.server));
+                client.send(format!("GET / HTTP/1.1\r\n{empty_body}{HANDSHAKE}")).await;
+                client.send(masked(0x82, &[b'x'; 3000]).repeat(early)).await;
+                let mut exchange = conn.next().await.expect("no fault").expect("a request");
+                {
+                    let mut look_up = std::pin::pin!(exchange.closed());
+                    for waits in [Duration::ZERO, waits] {
+                        clock.advance(waits);
+                        assert!(poll_twice(&mut look_up).await.is_none());
                     }
-                    assert!(legal);
                 }
-                Err(error) => assert!(matches!(error, Error::Fault(Fault::Handshake(_))) && !legal),
-            }
-        });
+                match exchange.upgrade(None).await {
+                    Ok(mut socket) => {
+                        assert!(legal, "{early} {waits:?} {empty_body}");
+                        for _ in 0..early {
+                            let message = socket.recv().await.expect("legal");
+                            assert_eq!(message, Some(Payload::Binary(vec![b'x'; 3000])));
+                        }
+                    }
+                    Err(error) => {
+                        assert!(matches!(error, Error::Fault(Fault::Handshake(_))) && !legal);
+                    }
+                }
+            });
+        }
     }
 }

@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 
 use super::Conn;
 use crate::error::Error;
-use crate::proto::http1::Receiving;
+use crate::proto::http1::{Receiving, Sending};
 use crate::proto::response::Response;
 
 /// How a connection ends.
@@ -103,6 +103,10 @@ impl Conn {
 
     /// Puts a last response that tells of an error into the write buffer; false if another response has begun.
     fn tell(&mut self, error: &Error) -> bool {
+        // Behind an answer that was begun nothing is written, and what waits of it stays where it is.
+        if !matches!(self.http.state().sending, Sending::Idle | Sending::Owed) {
+            return false;
+        }
         let mut response = self.last_response(error);
         self.add_headers(&mut response);
         let date = self.seat.server.date();
@@ -119,7 +123,7 @@ impl Conn {
         }
     }
 
-    pub(super) fn is_ending(&self) -> bool {
+    pub(crate) fn is_ending(&self) -> bool {
         self.ending != Ending::Open
     }
 

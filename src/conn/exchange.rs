@@ -134,6 +134,7 @@ impl<'c> Exchange<'c> {
             Some(request) if !request.headers.is_empty() => request.head = Head::EMPTY,
             request => *request = None,
         }
+        self.conn.settle();
     }
 
     /// Adds a header field to the response, whichever that will be: the handler's own, a transport's, the 101 of a
@@ -261,8 +262,8 @@ impl<'c> Exchange<'c> {
         while let Some(piece) = ex.chunk().await? {
             body.reserve_exact(piece.len());
             body.extend_from_slice(piece);
-            // The bytes were leased when they were read: they stay counted while the body is collected.
-            ex.conn.keep_collected(body.len());
+            // The bytes were leased when they were read; keep them counted while they are collected.
+            ex.conn.request_mut().collected = body.len();
         }
         Ok(body)
     }
@@ -444,7 +445,10 @@ struct Collecting<'c>(&'c mut Conn);
 
 impl Drop for Collecting<'_> {
     fn drop(&mut self) {
-        self.0.keep_collected(0);
+        if let Some(request) = &mut self.0.request {
+            request.collected = 0;
+        }
+        self.0.settle();
     }
 }
 
@@ -462,7 +466,7 @@ impl Conn {
         let limits = self.seat.server.limits();
         let content = begin(&mut self.http, response, date.as_deref(), limits, self.out.bytes())?;
         self.out.push(content);
-        self.request = None;
+        self.forget_request();
         if self.http.state().sending == Sending::Over {
             self.out.make_last();
         }

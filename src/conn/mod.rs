@@ -257,9 +257,10 @@ impl Conn {
         held
     }
 
-    /// Counts the bytes of a body that are collected.
-    pub(crate) fn keep_collected(&mut self, bytes: usize) {
-        self.request_mut().collected = bytes;
+    /// The request's memory is given back, and counts no more.
+    pub(crate) fn forget_request(&mut self) {
+        self.request = None;
+        self.settle();
     }
 
     pub(crate) fn request_mut(&mut self) -> &mut Request {

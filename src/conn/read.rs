@@ -76,15 +76,22 @@ impl Conn {
     /// Ready when `by` has come or the server cuts all connections off. While there is no room to read to, the task is woken
     /// every [`STARVED`] as well, to look for room.
     pub(crate) fn poll_due(&self, cx: &mut Context<'_>, by: Moment) -> Poll<()> {
-        let soonest = if self.seat.is_starved() { by.min(self.seat.deadline(STARVED)) } else { by };
-        ready!(self.seat.poll_deadline(cx, soonest));
-        match self.seat.now() >= by || self.seat.server.stage() == Stage::Cut {
-            true => Poll::Ready(()),
-            false => Poll::Pending,
+        // One look at the clock: by a second one the time to look again could have passed, and nobody be woken.
+        let now = self.seat.now();
+        match (now >= by, self.seat.is_starved()) {
+            (true, _) => Poll::Ready(()),
+            (false, true) => self.seat.arm(cx, by.min(now.after(STARVED))),
+            (false, false) => self.seat.arm(cx, by),
         }
     }
 
-    /// Reads bytes of the client into the state machine; `Ready(0)` is the end of the client's input.
+    /// Counts what is kept of what the peer has sent. What was handed out as data is dropped.
+    pub(super) fn settle(&mut self) {
+        self.http.drop_data();
+        self.seat.settle(self.http.buffered() + self.kept());
+    }
+
+    /// Moves what the peer sent into the state machine; `Ready(0)` is the end of its input.
     pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         // A handler that reads on has used the data that was handed out: it is counted no more.
         self.http.drop_data();
@@ -92,7 +99,7 @@ impl Conn {
         let granted = match self.http.state().receiving {
             // Bytes that are discarded take no room.
             Receiving::Discard | Receiving::Over => {
-                self.seat.settle(self.kept());
+                self.settle();
                 room
             }
             _ => self.seat.lease(self.http.buffered() + self.kept(), room),
@@ -105,7 +112,7 @@ impl Conn {
         if let Poll::Ready(Ok(0)) = read {
             self.http.end_input();
         }
-        self.seat.settle(self.http.buffered() + self.kept());
+        self.settle();
         read
     }
 
@@ -127,10 +134,10 @@ impl Conn {
         if self.seat.is_starved() { Error::Full } else { Error::Timeout(phase) }
     }
 
-    /// Reads pipelined bytes while a response is pending, until the client has gone or ended its input.
+    /// Reads pipelined bytes beside a pending answer, until the peer has gone or ended its input.
     pub(crate) fn poll_end_of_input(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        while !self.http.state().ended {
-            // A client that sends without end must not keep the thread.
+        while !self.http.state().ended && !self.is_ending() {
+            // A flood must not keep the thread.
             ready!(self.turns.poll_give_way(cx));
             match self.poll_fill(cx) {
                 Poll::Ready(Ok(n)) if n > 0 => self.turns.count(1),
@@ -159,7 +166,7 @@ impl Conn {
     /// read nothing instead would mean never to notice that the client leaves.)
     pub(crate) fn discard(&mut self) {
         self.http.discard();
-        self.seat.settle(self.kept());
+        self.settle();
     }
 
     /// Whether there is a body that the handler can still read.

@@ -11,8 +11,28 @@ pub(crate) const TURNS: u8 = 16;
 pub(crate) struct Turns {
     /// How many requests, messages and writes there were in a row without a wait.
     taken: u8,
-    /// Whether the next held wait looks at its client before its future, since the last one ended by its future.
-    pub(crate) client_first: bool,
+    /// The source that the next held wait polls first.
+    pub(crate) first: Source,
+}
+
+/// What can end a held wait.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Source {
+    #[default]
+    Future,
+    Client,
+    Shutdown,
+}
+
+impl Source {
+    /// All sources, this one first. The source behind the one that ended a wait is the first in the next wait.
+    pub(crate) fn in_turn(self) -> [Source; 3] {
+        match self {
+            Source::Future => [Source::Future, Source::Client, Source::Shutdown],
+            Source::Client => [Source::Client, Source::Shutdown, Source::Future],
+            Source::Shutdown => [Source::Shutdown, Source::Future, Source::Client],
+        }
+    }
 }
 
 impl Turns {

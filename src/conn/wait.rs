@@ -8,6 +8,7 @@ use std::time::Duration;
 use pin_project_lite::pin_project;
 
 use super::Conn;
+use super::turns::Source;
 use crate::error::{Error, Result};
 use crate::server::clock::Moment;
 
@@ -61,7 +62,12 @@ pub(crate) trait Held {
     /// Reads until the client has sent a message, or has left.
     fn poll_client(&mut self, cx: &mut Context<'_>) -> Poll<Result<Heard>>;
 
-    /// When [`act`](Held::act) is to be called.
+    /// By when the peer must have read some of what waits to be written.
+    fn write_by(&mut self) -> Moment {
+        self.conn().out.by()
+    }
+
+    /// When [`act`](Held::act) is to be called, whatever the wait is for.
     fn act_by(&mut self) -> Moment;
 
     /// Does what is due beside the wait, such as a heartbeat.
@@ -167,30 +173,28 @@ impl<H: Held, F: Future> Future for HeldWait<'_, H, F> {
     }
 }
 
-/// Polls the two sources of a wait: the future on one side, the client and the shutdown on the other. Each side is first in
-/// its turn, so that neither can hide the other by always being ready. `future` is `None` while bytes wait to be written.
+/// Polls the three sources of a wait: the future, the client, the shutdown. Each is first in its turn, so that none can hide
+/// another by always being ready. `future` is `None` while bytes wait to be written: then no shutdown is told either.
 fn poll_sources<H: Held, F: Future>(
     held: &mut H,
     future: Option<Pin<&mut F>>,
     cx: &mut Context<'_>,
 ) -> Poll<Result<Wait<F::Output>>> {
-    let Some(future) = future else { return held.poll_client(cx).map_ok(Heard::into_wait) };
-    let client_first = core::mem::take(&mut held.conn().turns.client_first);
-    if client_first {
-        match held.poll_client(cx) {
-            Poll::Ready(sent) => return Poll::Ready(sent.map(Heard::into_wait)),
-            Poll::Pending if held.conn().is_draining() => return Poll::Ready(Ok(Wait::Shutdown)),
-            Poll::Pending => {}
+    let Some(mut future) = future else { return held.poll_client(cx).map_ok(Heard::into_wait) };
+    let first = core::mem::take(&mut held.conn().turns.first);
+    for source in first.in_turn() {
+        let end = match source {
+            Source::Future => future.as_mut().poll(cx).map(|value| Ok(Wait::Ready(value))),
+            Source::Client => held.poll_client(cx).map_ok(Heard::into_wait),
+            Source::Shutdown if held.conn().is_draining() => Poll::Ready(Ok(Wait::Shutdown)),
+            Source::Shutdown => Poll::Pending,
+        };
+        if end.is_ready() {
+            held.conn().turns.first = source.in_turn()[1];
+            return end;
         }
     }
-    if let Poll::Ready(value) = future.poll(cx) {
-        held.conn().turns.client_first = true;
-        return Poll::Ready(Ok(Wait::Ready(value)));
-    }
-    match client_first {
-        true => Poll::Pending,
-        false => held.poll_client(cx).map_ok(Heard::into_wait),
-    }
+    Poll::Pending
 }
 
 /// The end of the wait by time or by a shutdown, or `None` if something else is due. `writes` is whether bytes wait to be
@@ -201,10 +205,10 @@ fn poll_time<H: Held, T>(
     by: Moment,
     writes: bool,
 ) -> Poll<Option<Wait<T>>> {
-    let act_by = held.act_by();
+    let ends_by = if writes { Moment::NEVER } else { by };
+    let soonest = ends_by.min(held.write_by()).min(held.act_by());
     let conn = held.conn();
-    let ends_by = if writes { conn.out.by() } else { by };
-    let due = conn.poll_due(cx, act_by.min(ends_by));
+    let due = conn.poll_due(cx, soonest);
     // Look for a shutdown behind that: one between the two would wake nobody.
     if conn.is_draining() && !writes {
         return Poll::Ready(Some(Wait::Shutdown));

@@ -100,7 +100,7 @@ impl Conn {
                 self.turns.rest();
                 let seat = &self.seat;
                 let by = self.out.wait(seat.server.limits().write_time, || seat.now());
-                ready!(self.seat.poll_deadline(cx, by));
+                ready!(self.seat.poll_due(cx, by));
                 Error::Timeout(Phase::Write)
             }
         };

@@ -258,7 +258,7 @@ impl Http1 {
 
     fn begin_request(&mut self, head: &Head) {
         self.receiving = match head.framing() {
-            Framing::None => ReceivingSide::Complete,
+            Framing::None | Framing::Length(0) => ReceivingSide::Complete,
             framing => ReceivingSide::Body(Box::new(BodyDecoder::new(framing))),
         };
         self.sending = SendingSide::Owed(Terms {

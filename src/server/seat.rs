@@ -40,11 +40,13 @@ impl Seat {
         self.now().after(within)
     }
 
-    /// Ready when `by` has come or the server cuts all connections off; until then the task is to be woken at that moment.
-    pub(crate) fn poll_deadline(&self, cx: &mut Context<'_>, by: Moment) -> Poll<()> {
-        if self.now() >= by {
-            return Poll::Ready(());
-        }
+    /// Ready when `by` has come or the server cuts everything; else the task is woken then.
+    pub(crate) fn poll_due(&self, cx: &mut Context<'_>, by: Moment) -> Poll<()> {
+        if self.now() >= by { Poll::Ready(()) } else { self.arm(cx, by) }
+    }
+
+    /// Has the task woken at `by`, or at once if that is past; ready if the server cuts everything.
+    pub(crate) fn arm(&self, cx: &mut Context<'_>, by: Moment) -> Poll<()> {
         self.server.shared.deadlines.arm(self.key as usize, by, cx.waker());
         // Look at the stage after arming: a shutdown between the two would wake nobody.
         if self.server.stage() == Stage::Cut { Poll::Ready(()) } else { Poll::Pending }

@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::limits::Limits;
 use crate::proto::frame::{Found, FrameDecoder, Opcode, push_close, push_frame, split_text};
 use crate::proto::input::READ;
+use crate::server::clock::Moment;
 use crate::server::seat::Seat;
 
 /// Bytes that may wait to be written when a ping is answered. While more bytes wait, only the latest ping is kept, and
@@ -120,20 +121,27 @@ impl<'c> Engine<'c> {
     }
 
     pub(super) fn push_close(&mut self, code: u16, reason: &str) -> Result<()> {
-        self.inbound.may_write()?;
+        self.may_write()?;
         self.inbound.closed = true;
         push_close(code, reason, self.conn.out.bytes());
         Ok(())
     }
 
     fn push_frame(&mut self, opcode: Opcode, payload: &[u8]) -> Result<()> {
-        self.inbound.may_write()?;
+        self.may_write()?;
         push_frame(opcode, payload, self.conn.out.bytes());
         Ok(())
     }
 
-    /// Writes the bytes that were pushed, then the pong that had to wait.
-    #[inline]
+    /// Whether a frame may follow: none does behind a close, or behind a part of one that was cut off.
+    fn may_write(&self) -> Result<()> {
+        match self.inbound.closed || self.conn.is_ending() {
+            true => Err(io::Error::from(io::ErrorKind::NotConnected).into()),
+            false => Ok(()),
+        }
+    }
+
+    /// Writes what was pushed, and answers that waited.
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
         loop {
             ready!(self.conn.poll_flush(cx))?;
@@ -141,6 +149,11 @@ impl<'c> Engine<'c> {
                 return Poll::Ready(Ok(()));
             }
         }
+    }
+
+    /// By when the client must have taken some of the bytes that wait to be written.
+    pub(super) fn write_by(&self) -> Moment {
+        self.conn.out.by()
     }
 
     /// The handler does not write any more for now: see [`Patience`](crate::conn::patience::Patience).
@@ -154,7 +167,7 @@ impl<'c> Engine<'c> {
         while !rest.is_empty() {
             (_, rest) = split_text(rest).ok_or(Error::Misuse("these are no whole text frames"))?;
         }
-        self.inbound.may_write()?;
+        self.may_write()?;
         self.conn.write_now(cx, frames)
     }
 }
@@ -239,13 +252,6 @@ impl Inbound {
                 Some(code) => push_close(code, "", out.bytes()),
                 None => push_frame(Opcode::Close, b"", out.bytes()),
             }
-        }
-    }
-
-    fn may_write(&self) -> Result<()> {
-        match self.closed {
-            true => Err(io::Error::from(io::ErrorKind::NotConnected).into()),
-            false => Ok(()),
         }
     }
 }

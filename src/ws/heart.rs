@@ -34,11 +34,10 @@ impl Held for WebSocket<'_> {
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
         let flushed = ready!(self.engine.poll_flush(cx));
-        match self.failed.take() {
-            None => Poll::Ready(flushed),
-            // The error for which the WebSocket was closed came first, so it is returned.
-            Some(error) => Poll::Ready(Err(*error)),
-        }
+        // What fails here has cut the connection off.
+        self.open &= flushed.is_ok();
+        // The error that came first is the one to tell.
+        Poll::Ready(self.failed.take().map_or(flushed, |error| Err(*error)))
     }
 
     fn pause(&mut self) {
@@ -58,8 +57,13 @@ impl Held for WebSocket<'_> {
         Poll::Ready(Ok(Heard::End))
     }
 
+    fn write_by(&mut self) -> Moment {
+        self.engine.write_by()
+    }
+
     fn act_by(&mut self) -> Moment {
-        self.heart.due().min(self.message_by())
+        // Behind an end nothing is due but that it is written.
+        if self.open { self.heart.due().min(self.message_by()) } else { Moment::NEVER }
     }
 
     fn act(&mut self) -> Result<()> {

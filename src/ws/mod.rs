@@ -95,12 +95,13 @@ impl WebSocket<'_> {
     ///
     /// See [`Exchange::upgrade`](crate::Exchange::upgrade).
     pub async fn recv(&mut self) -> Result<Option<Payload>> {
-        if self.received.is_none() {
-            // The next message of a busy client arrives while other connections have their turn, and is then read without
-            // the reactor.
-            future::yield_now().await;
-            self.engine.conn_mut().eager = true;
+        // What a wait has told of is not lost to a shutdown.
+        if let Some(message) = self.received.take() {
+            return Ok(Some(message));
         }
+        // A busy peer's next message comes while the others have their turn, and is then read without the reactor.
+        future::yield_now().await;
+        self.engine.conn_mut().eager = true;
         loop {
             match self.wait(pending::<()>(), Duration::MAX).await? {
                 Wait::Readable => return Ok(self.received.take()),
@@ -303,7 +304,10 @@ impl WebSocket<'_> {
     fn poll_closed(&mut self, cx: &mut Context<'_>, by: Moment) -> Poll<()> {
         loop {
             match self.engine.poll_read(cx) {
-                Poll::Ready(Ok(Came::Message(_) | Came::NeedMore)) if self.now() < by => {
+                Poll::Ready(Ok(Came::Message(_) | Came::NeedMore)) => {
+                    if self.engine.conn().poll_due(cx, by).is_ready() {
+                        return Poll::Ready(());
+                    }
                     let turns = &mut self.engine.conn_mut().turns;
                     turns.count(1);
                     ready!(turns.poll_give_way(cx));

@@ -15,12 +15,14 @@ use futures_sink::Sink;
 
 use super::{Came, Payload};
 use crate::conn::Conn;
+use crate::conn::end::End;
 use crate::conn::patience::Patience;
 use crate::conn::write_buffer::PROGRESS;
 use crate::error::Fault;
 use crate::error::{Error, Phase, Result};
 use crate::limits::Limits;
 use crate::proto::frame::split_text;
+use crate::server::clock::Moment;
 
 /// Bytes that tungstenite reads at once. Its default of 128 KiB is allocated per socket, and zeroed per read.
 const ENGINE_READ: usize = 1024;
@@ -77,32 +79,49 @@ impl<'c> Engine<'c> {
                 socket.discount_control(payload.len());
                 Came::NeedMore
             }
-            Some(Message::Close(_) | Message::Frame(_)) => Came::NeedMore,
+            // Nothing behind it is read, and its answer is to be written.
+            Some(Message::Close(_)) => {
+                socket.count_taken(0);
+                self.flushes = true;
+                Came::Close
+            }
+            Some(Message::Frame(_)) => Came::NeedMore,
             None => Came::Close,
         }))
     }
 
     /// Adds a message to those that are to be written.
     pub(super) fn push(&mut self, message: Payload) -> Result<()> {
-        self.out.push_back(match message {
+        self.push_back(match message {
             Payload::Text(text) => Message::Text(text.into()),
             Payload::Binary(bytes) => Message::Binary(bytes.into()),
-        });
-        Ok(())
+        })
     }
 
     pub(super) fn push_ping(&mut self) -> Result<()> {
-        self.out.push_back(Message::Ping(Vec::new().into()));
-        Ok(())
+        self.push_back(Message::Ping(Vec::new().into()))
     }
 
     pub(super) fn push_close(&mut self, code: u16, reason: &str) -> Result<()> {
         let close = CloseFrame { code: code.into(), reason: reason.into() };
-        self.out.push_back(Message::Close(Some(close)));
+        self.push_back(Message::Close(Some(close)))
+    }
+
+    fn push_back(&mut self, message: Message) -> Result<()> {
+        self.may_write()?;
+        self.out.push_back(message);
         Ok(())
     }
 
-    /// Adds text frames that are encoded already to the messages that are to be written.
+    /// Whether a frame may follow: none does behind a part of one that was cut off.
+    fn may_write(&self) -> Result<()> {
+        match self.conn().is_ending() {
+            true => Err(io::Error::from(io::ErrorKind::NotConnected).into()),
+            false => Ok(()),
+        }
+    }
+
+    /// Takes ready-made text frames.
     pub(super) fn push_framed(&mut self, _: &mut Context<'_>, frames: &[u8]) -> Result<()> {
         let (mut rest, mut texts) = (frames, VecDeque::new());
         while !rest.is_empty() {
@@ -112,6 +131,7 @@ impl<'c> Engine<'c> {
             texts.push_back(Message::text(text));
             rest = behind;
         }
+        self.may_write()?;
         self.out.append(&mut texts);
         Ok(())
     }
@@ -123,7 +143,6 @@ impl<'c> Engine<'c> {
         }
         self.flushes = true;
         let flushed = ready!(self.poll_write(cx)).map_err(error);
-        self.stream.get_mut().patience = None;
         self.flushes = false;
         self.conn_mut().turns.count(1);
         Poll::Ready(flushed)
@@ -142,7 +161,12 @@ impl<'c> Engine<'c> {
         Sink::poll_flush(Pin::new(&mut self.stream), cx)
     }
 
-    /// The handler does not write any more for now: see [`Patience`].
+    /// By when the client must have taken some of the bytes that wait to be written.
+    pub(super) fn write_by(&self) -> Moment {
+        self.stream.get_ref().patience.map_or(Moment::NEVER, Patience::by)
+    }
+
+    /// The handler does not write any more for now: see [`Patience`](crate::conn::patience::Patience).
     pub(super) fn pause(&mut self) {
         let socket = self.stream.get_mut();
         let now = socket.conn.seat.now();
@@ -180,7 +204,7 @@ struct Socket<'c> {
     conn: &'c mut Conn,
     /// Bytes read since the last whole message: tungstenite holds them as a part of the next one.
     taken: usize,
-    /// How long the write under way may still take; `None` if nothing is being written.
+    /// How long what waits to be written may still take: a message, or what the stream answers by itself.
     patience: Option<Patience>,
 }
 
@@ -205,11 +229,20 @@ impl Socket<'_> {
         self.patience.get_or_insert(Patience::Left(time));
     }
 
-    /// Bounds a write that waits for the client: when its time is up, it fails.
+    /// A write that has failed, or waits until its time is up, cuts the connection off.
     fn bound<T>(&mut self, cx: &mut Context<'_>, write: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        let Some(patience) = self.patience.as_mut().filter(|_| write.is_pending()) else { return write };
-        let by = patience.resume(|| self.conn.seat.now());
-        self.conn.seat.poll_deadline(cx, by).map(|()| Err(io::ErrorKind::TimedOut.into()))
+        let error = match write {
+            Poll::Ready(Ok(_)) => return write,
+            Poll::Ready(Err(error)) => error,
+            Poll::Pending => {
+                let time = Patience::Left(self.conn.limits().write_time);
+                let by = self.patience.get_or_insert(time).resume(|| self.conn.seat.now());
+                ready!(self.conn.seat.poll_due(cx, by));
+                io::ErrorKind::TimedOut.into()
+            }
+        };
+        self.conn.end(End::Cut);
+        Poll::Ready(Err(error))
     }
 }
 
@@ -237,7 +270,10 @@ impl AsyncWrite for Socket<'_> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flush = self.conn.io.poll_flush(cx);
-        self.bound(cx, flush)
+        let flushed = ready!(self.bound(cx, flush));
+        // All that waited is written.
+        self.patience = None;
+        Poll::Ready(flushed)
     }
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -62,8 +62,8 @@ impl<'c> Exchange<'c> {
     /// ```
     pub async fn upgrade(mut self, protocol: Option<&str>) -> Result<WebSocket<'c>> {
         let upgrade = Upgrade::of(self.head())?;
-        if self.conn.http.state().receiving == Receiving::Discard {
-            // The client has sent frames too early, and they were discarded.
+        if self.conn.http.state().receiving != Receiving::Complete {
+            // Frames are missing that the client has sent too early.
             return Err(Fault::Handshake(HandshakeFault::Early).into());
         }
         if protocol.is_some_and(|name| !offered(self.head()).unwrap_or_default().contains(&name)) {

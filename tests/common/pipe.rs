@@ -8,6 +8,9 @@ use std::task::{Context, Poll, Waker};
 
 use smol::io::{AsyncRead, AsyncWrite};
 
+/// So many writes in a row find no room only if a task does not wait. Nothing else would end such a test.
+const SPINS: usize = 100_000;
+
 /// One end of a pipe.
 pub struct End {
     read: Arc<Mutex<Half>>,
@@ -23,6 +26,8 @@ struct Half {
     grain: usize,
     /// How many writes there were.
     writes: usize,
+    /// How many writes found no room since the last read.
+    in_vain: usize,
     closed: bool,
     broken: bool,
     reader: Option<Waker>,
@@ -37,6 +42,7 @@ pub fn pipe() -> (End, End) {
             capacity: 1 << 20,
             grain: usize::MAX,
             writes: 0,
+            in_vain: 0,
             closed: false,
             broken: false,
             reader: None,
@@ -120,6 +126,7 @@ impl AsyncRead for End {
         for (place, byte) in buf.iter_mut().zip(half.bytes.drain(..len)) {
             *place = byte;
         }
+        half.in_vain = 0;
         half.writer.take().into_iter().for_each(Waker::wake);
         Poll::Ready(Ok(len))
     }
@@ -133,7 +140,11 @@ impl AsyncWrite for End {
         }
         let len = buf.len().min(half.capacity.saturating_sub(half.bytes.len()));
         if len == 0 {
+            half.in_vain += 1;
             half.writer = Some(cx.waker().clone());
+            let in_vain = half.in_vain;
+            drop(half);
+            assert!(in_vain < SPINS, "a task writes again and again without a wait");
             return Poll::Pending;
         }
         half.bytes.extend(&buf[..len]);
