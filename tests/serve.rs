@@ -244,7 +244,7 @@ fn a_shutdown_says_its_last_word_and_ends_serve() {
         let mut idle = running.client().await;
         assert_eq!(idle.get("/", "").await.status, 200);
         let server = running.server.clone();
-        let shutdown = smol::spawn(async move { server.shutdown(Duration::from_secs(5)).await });
+        let shutdown = smol::spawn(async move { server.shutdown(Duration::from_secs(3600)).await });
         assert!(events.rest().await.ends_with(": shutdown\n\n\r\n0\r\n\r\n"));
         assert_eq!(idle.rest().await, "");
         drop((events, idle));
@@ -288,7 +288,7 @@ impl Drop for Dropped {
 }
 
 /// Far longer than any of this takes: it is there so that a server that does not end fails and does not hang.
-const WATCHDOG: Duration = Duration::from_secs(60);
+const WATCHDOG: Duration = common::PATIENCE;
 
 /// Serves one request with a handler that never ends, on a thread of its own; shuts down when its answer has begun, and
 /// holds that the shutdown returns, that serve does, and that all is dropped.
@@ -389,9 +389,9 @@ fn a_handler_that_waits_again_after_an_error_is_cut_off() {
 }
 
 /// A request by blocking calls.
-fn ask(address: &str) -> std::io::Result<String> {
+fn ask(address: &str, within: Duration) -> std::io::Result<String> {
     let mut stream = TcpStream::connect(address)?;
-    stream.set_read_timeout(Some(Duration::from_secs(2)))?;
+    stream.set_read_timeout(Some(within))?;
     stream.write_all(b"GET / HTTP/1.0\r\n\r\n")?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
@@ -415,9 +415,9 @@ fn it_survives_being_out_of_descriptors() {
     let address = lines.find_map(|line| Some(line.split_once("serving ")?.1.to_owned())).expect("an address");
     let many: Vec<TcpStream> =
         (0..40).map(|_| TcpStream::connect(&address).expect("in the backlog")).collect();
-    assert!(ask(&address).is_err(), "the descriptors should be used up");
+    assert!(ask(&address, Duration::from_secs(1)).is_err(), "the descriptors should be used up");
     drop(many);
-    assert!(ask(&address).expect("back again").ends_with("hello"));
+    assert!(ask(&address, common::PATIENCE).expect("back again").ends_with("hello"));
     child.kill().expect("killed");
     child.wait().expect("gone");
 }
@@ -427,7 +427,7 @@ fn serve_for_ever() {
     println!("serving {}", listener.get_ref().local_addr().expect("bound"));
     let mut limits = Limits::DEFAULT;
     // Those that say nothing keep their descriptors for the length of the test.
-    limits.head_time = Duration::from_secs(60);
+    limits.head_time = Duration::from_secs(3600);
     let hello = async |ex: Exchange<'_>| ex.reply(Response::text("hello")).await;
     smol::block_on(Server::new(limits).serve(listener, &hello)).expect("served");
 }
@@ -461,7 +461,12 @@ fn a_failed_accept_is_tried_again_and_then_waited_for() {
         // Nobody comes for a while.
         smol::Timer::after(Duration::from_millis(300)).await;
         let address = twin.local_addr().expect("bound").to_string();
-        assert!(smol::unblock(move || ask(&address)).await.expect("an answer").ends_with("hello"));
+        assert!(
+            smol::unblock(move || ask(&address, common::PATIENCE))
+                .await
+                .expect("an answer")
+                .ends_with("hello")
+        );
     };
     smol::block_on(common::in_time(smol::future::or(client, counted(served, &mut polls))));
     assert!(polls < 50, "it was polled {polls} times");
