@@ -571,3 +571,95 @@ fn a_large_last_answer_is_whole_whatever_comes_meanwhile() {
     let serve = async { server.serve(listener, &much).await.expect("served") };
     smol::block_on(common::in_time(smol::future::or(client, serve)));
 }
+
+/// A connection whose reads fail rather than hang.
+fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).expect("connected");
+    stream.set_read_timeout(Some(common::PATIENCE)).expect("a time-out");
+    stream.set_nodelay(true).expect("each write goes at once");
+    stream
+}
+
+/// Sends from a thread, until all is sent or the peer takes no more.
+fn send_beside(stream: &TcpStream, pieces: impl Iterator<Item = Vec<u8>> + Send + 'static) -> JoinHandle<()> {
+    let mut stream = stream.try_clone().expect("a descriptor");
+    std::thread::spawn(move || {
+        let _cut_off = { pieces }.try_for_each(|piece| stream.write_all(&piece));
+    })
+}
+
+#[test]
+fn who_posts_far_too_much_reads_the_413_however_it_sends() {
+    let running = Running::start(Limits::DEFAULT);
+    let block = vec![b'x'; 50_000];
+    let chunk = [b"c350\r\n", &*block, b"\r\n"].concat();
+    for (fields, piece) in [
+        ("Content-Length: 50000000", &block),
+        ("Content-Length: 50000000\r\nExpect: 100-continue", &block),
+        ("Transfer-Encoding: chunked", &chunk),
+    ] {
+        let mut stream = connect(running.address);
+        write!(stream, "POST /echo HTTP/1.1\r\nHost: h\r\n{fields}\r\n\r\n").expect("sent");
+        let sender = send_beside(&stream, std::iter::repeat_n(piece.clone(), 1000));
+        let mut answer = Vec::new();
+        // It may be cut off behind the answer, for it never ends.
+        let _end = stream.read_to_end(&mut answer);
+        let answer = String::from_utf8_lossy(&answer);
+        assert!(answer.starts_with("HTTP/1.1 413 ") && answer.contains("too large"), "{fields}: {answer}");
+        sender.join().expect("no panic");
+    }
+}
+
+#[test]
+fn what_is_sent_at_once_is_answered_one_by_one() {
+    let running = Running::start(Limits::DEFAULT);
+    let last = "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
+    for (first, status) in [
+        ("HEAD /events HTTP/1.1\r\nHost: h\r\n\r\n", "200"),
+        ("HEAD /poll HTTP/1.1\r\nHost: h\r\n\r\n", "200"),
+        ("GET /poll HTTP/1.1\r\nHost: h\r\nIf-None-Match: *\r\n\r\n", "304"),
+        ("PUT /nothing HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello", "404"),
+        ("GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello", "200"),
+        ("POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc\r\n", "200"),
+        (
+            "POST /echo HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3;x=\"a;b\"\r\nabc\r\n0\r\nX: 1\r\n\r\n",
+            "200",
+        ),
+    ] {
+        let mut stream = connect(running.address);
+        write!(stream, "{first}{last}").expect("sent");
+        let mut answers = String::new();
+        stream.read_to_string(&mut answers).expect("a clean end");
+        assert!(answers.starts_with(&format!("HTTP/1.1 {status} ")), "{first}: {answers}");
+        assert!(
+            answers.matches("HTTP/1.1 ").count() == 2 && answers.ends_with("hello"),
+            "{first}: {answers}"
+        );
+    }
+    // Many more than one read takes.
+    let mut stream = connect(running.address);
+    let many = [vec!["GET / HTTP/1.1\r\nHost: h\r\n\r\n"; 2999].concat(), last.to_owned()].concat();
+    let sender = send_beside(&stream, std::iter::once(many.into_bytes()));
+    let mut answers = String::new();
+    stream.read_to_string(&mut answers).expect("a clean end");
+    sender.join().expect("no panic");
+    assert_eq!(answers.matches("HTTP/1.1 200 ").count(), 3000);
+}
+
+#[test]
+fn a_handshake_may_come_byte_by_byte_and_a_frame_right_behind_it() {
+    let running = Running::start(Limits::DEFAULT);
+    let mut stream = connect(running.address);
+    let handshake = "GET /socket HTTP/1.1\r\nHost: h\r\nConnection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\n\
+        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
+    for byte in [handshake.as_bytes(), b"\x81\x85\0\0\0\0early"].concat() {
+        stream.write_all(&[byte]).expect("sent");
+    }
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"\x81\x05early") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).expect("the frame");
+        answer.extend(byte);
+    }
+    assert!(answer.starts_with(b"HTTP/1.1 101 "));
+}
