@@ -17,7 +17,7 @@ use serde_json::Value;
 const EXAMPLES: [&str; 4] = ["events", "long_poll", "short_poll", "ticks"];
 
 /// Longer than anything takes that does not hang.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 // The tables.
 

@@ -244,7 +244,7 @@ fn a_shutdown_says_its_last_word_and_ends_serve() {
         let mut idle = running.client().await;
         assert_eq!(idle.get("/", "").await.status, 200);
         let server = running.server.clone();
-        let shutdown = smol::spawn(async move { server.shutdown(Duration::from_secs(5)).await });
+        let shutdown = smol::spawn(async move { server.shutdown(Duration::from_secs(3600)).await });
         assert!(events.rest().await.ends_with(": shutdown\n\n\r\n0\r\n\r\n"));
         assert_eq!(idle.rest().await, "");
         drop((events, idle));
@@ -288,7 +288,7 @@ impl Drop for Dropped {
 }
 
 /// Far longer than any of this takes: it is there so that a server that does not end fails and does not hang.
-const WATCHDOG: Duration = Duration::from_secs(60);
+const WATCHDOG: Duration = common::PATIENCE;
 
 /// Serves one request with a handler that never ends, on a thread of its own; shuts down when its answer has begun, and
 /// holds that the shutdown returns, that serve does, and that all is dropped.
@@ -389,9 +389,9 @@ fn a_handler_that_waits_again_after_an_error_is_cut_off() {
 }
 
 /// A request by blocking calls.
-fn ask(address: &str) -> std::io::Result<String> {
+fn ask(address: &str, within: Duration) -> std::io::Result<String> {
     let mut stream = TcpStream::connect(address)?;
-    stream.set_read_timeout(Some(Duration::from_secs(2)))?;
+    stream.set_read_timeout(Some(within))?;
     stream.write_all(b"GET / HTTP/1.0\r\n\r\n")?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
@@ -415,9 +415,9 @@ fn it_survives_being_out_of_descriptors() {
     let address = lines.find_map(|line| Some(line.split_once("serving ")?.1.to_owned())).expect("an address");
     let many: Vec<TcpStream> =
         (0..40).map(|_| TcpStream::connect(&address).expect("in the backlog")).collect();
-    assert!(ask(&address).is_err(), "the descriptors should be used up");
+    assert!(ask(&address, Duration::from_secs(1)).is_err(), "the descriptors should be used up");
     drop(many);
-    assert!(ask(&address).expect("back again").ends_with("hello"));
+    assert!(ask(&address, common::PATIENCE).expect("back again").ends_with("hello"));
     child.kill().expect("killed");
     child.wait().expect("gone");
 }
@@ -427,7 +427,7 @@ fn serve_for_ever() {
     println!("serving {}", listener.get_ref().local_addr().expect("bound"));
     let mut limits = Limits::DEFAULT;
     // Those that say nothing keep their descriptors for the length of the test.
-    limits.head_time = Duration::from_secs(60);
+    limits.head_time = Duration::from_secs(3600);
     let hello = async |ex: Exchange<'_>| ex.reply(Response::text("hello")).await;
     smol::block_on(Server::new(limits).serve(listener, &hello)).expect("served");
 }
@@ -461,7 +461,12 @@ fn a_failed_accept_is_tried_again_and_then_waited_for() {
         // Nobody comes for a while.
         smol::Timer::after(Duration::from_millis(300)).await;
         let address = twin.local_addr().expect("bound").to_string();
-        assert!(smol::unblock(move || ask(&address)).await.expect("an answer").ends_with("hello"));
+        assert!(
+            smol::unblock(move || ask(&address, common::PATIENCE))
+                .await
+                .expect("an answer")
+                .ends_with("hello")
+        );
     };
     smol::block_on(common::in_time(smol::future::or(client, counted(served, &mut polls))));
     assert!(polls < 50, "it was polled {polls} times");
@@ -565,4 +570,96 @@ fn a_large_last_answer_is_whole_whatever_comes_meanwhile() {
     };
     let serve = async { server.serve(listener, &much).await.expect("served") };
     smol::block_on(common::in_time(smol::future::or(client, serve)));
+}
+
+/// A connection whose reads fail rather than hang.
+fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).expect("connected");
+    stream.set_read_timeout(Some(common::PATIENCE)).expect("a time-out");
+    stream.set_nodelay(true).expect("each write goes at once");
+    stream
+}
+
+/// Sends from a thread, until all is sent or the peer takes no more.
+fn send_beside(stream: &TcpStream, pieces: impl Iterator<Item = Vec<u8>> + Send + 'static) -> JoinHandle<()> {
+    let mut stream = stream.try_clone().expect("a descriptor");
+    std::thread::spawn(move || {
+        let _cut_off = { pieces }.try_for_each(|piece| stream.write_all(&piece));
+    })
+}
+
+#[test]
+fn who_posts_far_too_much_reads_the_413_however_it_sends() {
+    let running = Running::start(Limits::DEFAULT);
+    let block = vec![b'x'; 50_000];
+    let chunk = [b"c350\r\n", &*block, b"\r\n"].concat();
+    for (fields, piece) in [
+        ("Content-Length: 50000000", &block),
+        ("Content-Length: 50000000\r\nExpect: 100-continue", &block),
+        ("Transfer-Encoding: chunked", &chunk),
+    ] {
+        let mut stream = connect(running.address);
+        write!(stream, "POST /echo HTTP/1.1\r\nHost: h\r\n{fields}\r\n\r\n").expect("sent");
+        let sender = send_beside(&stream, std::iter::repeat_n(piece.clone(), 1000));
+        let mut answer = Vec::new();
+        // It may be cut off behind the answer, for it never ends.
+        let _end = stream.read_to_end(&mut answer);
+        let answer = String::from_utf8_lossy(&answer);
+        assert!(answer.starts_with("HTTP/1.1 413 ") && answer.contains("too large"), "{fields}: {answer}");
+        sender.join().expect("no panic");
+    }
+}
+
+#[test]
+fn what_is_sent_at_once_is_answered_one_by_one() {
+    let running = Running::start(Limits::DEFAULT);
+    let last = "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
+    for (first, status) in [
+        ("HEAD /events HTTP/1.1\r\nHost: h\r\n\r\n", "200"),
+        ("HEAD /poll HTTP/1.1\r\nHost: h\r\n\r\n", "200"),
+        ("GET /poll HTTP/1.1\r\nHost: h\r\nIf-None-Match: *\r\n\r\n", "304"),
+        ("PUT /nothing HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello", "404"),
+        ("GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello", "200"),
+        ("POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc\r\n", "200"),
+        (
+            "POST /echo HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3;x=\"a;b\"\r\nabc\r\n0\r\nX: 1\r\n\r\n",
+            "200",
+        ),
+    ] {
+        let mut stream = connect(running.address);
+        write!(stream, "{first}{last}").expect("sent");
+        let mut answers = String::new();
+        stream.read_to_string(&mut answers).expect("a clean end");
+        assert!(answers.starts_with(&format!("HTTP/1.1 {status} ")), "{first}: {answers}");
+        assert!(
+            answers.matches("HTTP/1.1 ").count() == 2 && answers.ends_with("hello"),
+            "{first}: {answers}"
+        );
+    }
+    // Many more than one read takes.
+    let mut stream = connect(running.address);
+    let many = [vec!["GET / HTTP/1.1\r\nHost: h\r\n\r\n"; 2999].concat(), last.to_owned()].concat();
+    let sender = send_beside(&stream, std::iter::once(many.into_bytes()));
+    let mut answers = String::new();
+    stream.read_to_string(&mut answers).expect("a clean end");
+    sender.join().expect("no panic");
+    assert_eq!(answers.matches("HTTP/1.1 200 ").count(), 3000);
+}
+
+#[test]
+fn a_handshake_may_come_byte_by_byte_and_a_frame_right_behind_it() {
+    let running = Running::start(Limits::DEFAULT);
+    let mut stream = connect(running.address);
+    let handshake = "GET /socket HTTP/1.1\r\nHost: h\r\nConnection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\n\
+        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
+    for byte in [handshake.as_bytes(), b"\x81\x85\0\0\0\0early"].concat() {
+        stream.write_all(&[byte]).expect("sent");
+    }
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"\x81\x05early") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).expect("the frame");
+        answer.extend(byte);
+    }
+    assert!(answer.starts_with(b"HTTP/1.1 101 "));
 }

@@ -21,7 +21,7 @@ const UPGRADE: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocke
                        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
 
 /// Far longer than it takes, and far shorter than the kernel's own quarter of an hour.
-const WATCHDOG: Duration = Duration::from_secs(60);
+const WATCHDOG: Duration = Duration::from_secs(300);
 
 /// This test once more, where it may change the network. Root of a container may make a network namespace but no users, or
 /// it is the other way round.

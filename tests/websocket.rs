@@ -291,7 +291,7 @@ fn the_shutdown_closes_with_1001() {
         raw.0.send(masked(0x01, b"half")).await;
         raw.is_read().await;
         let server = world.server.clone();
-        let shutdown = world.executor.spawn(async move { server.shutdown(Duration::from_secs(5)).await });
+        let shutdown = world.executor.spawn(async move { server.shutdown(Duration::from_secs(3600)).await });
         assert_eq!(raw.frame().await, Some((0x88, b"\x03\xe9shutdown".to_vec())));
         raw.0.send(masked(0x88, b"\x03\xe9")).await;
         assert_eq!(raw.frame().await, None);
@@ -415,12 +415,13 @@ fn what_is_held_is_what_came_and_half_of_that_again() {
 fn a_message_in_pieces_without_end_has_a_deadline() {
     let mut limits = Limits::DEFAULT;
     limits.body_time = 5 * SHORT;
-    World::run(limits, async |world| {
+    let clock = ManualClock::new();
+    World::run_by(&clock, limits, async |world| {
         let mut raw = Raw::open(&world, "/socket").await;
         // Messages that are whole have none, however long they come, and with a part of the next behind each.
-        let start = std::time::Instant::now();
         raw.0.send(masked(0x01, b"a")).await;
-        while start.elapsed() < 10 * SHORT {
+        for _ in 0..20 {
+            clock.advance(SHORT);
             raw.0.send([masked(0x80, b"b"), masked(0x01, b"a")].concat()).await;
             assert_eq!(raw.frame().await, Some((0x81, b"ab".to_vec())));
         }
@@ -428,9 +429,11 @@ fn a_message_in_pieces_without_end_has_a_deadline() {
         let piece = [masked(0, b""), masked(0x8a, b"")].concat();
         while raw.0.stream.pending() == 0 {
             raw.0.send(&piece).await;
-            smol::Timer::after(SHORT / 8).await;
+            clock.advance(SHORT / 8);
+            yield_now().await;
         }
         assert_eq!(raw.close_code().await, Some(1008));
+        drop(raw);
         empty(&world).await;
     });
 }

@@ -14,7 +14,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { chromium } from "playwright-core";
 
-export const PATIENCE = 20_000; // more than the longest back-off or `retry:`
+export const PATIENCE = 120_000; // more than any machine takes: it is there so that what never comes fails
 
 // What is to be undone however this ends.
 const undo = [];
@@ -23,7 +23,7 @@ for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => process.exi
 setTimeout(() => {
   console.log(`stuck in: ${current}\n${passed} passed, ${failed + 1} failed`);
   process.exit(1);
-}, 300_000).unref();
+}, 1_800_000).unref();
 
 let [passed, failed, current] = [0, 0, "the start"];
 
@@ -157,10 +157,10 @@ export async function startProgram(binary, args, ready = /http:\/\/127\.0\.0\.1:
 
 /** Sends a signal and waits for the end. */
 export async function end(program, signal) {
-  const [start, gone] = [performance.now(), once(program.child, "exit")];
+  const gone = once(program.child, "exit");
   program.child.kill(signal);
   const [code, by] = await gone;
-  return { code, by, ms: performance.now() - start };
+  return { code, by };
 }
 
 /** A request on a connection of its own, read to its end. */

