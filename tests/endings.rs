@@ -42,7 +42,8 @@ async fn expect_head(client: &mut Client<End>, status: &str, fields: &[&str]) {
 }
 
 /// Reads an answer that is a poll's, and checks all of it.
-async fn expect_poll(client: &mut Client<End>, next: Id, messages: &str, gap: bool, more: &[&str]) {
+async fn expect_poll(client: &mut Client<End>, next: Id, messages: &str, gap: Option<Id>, more: &[&str]) {
+    let gap = gap.map_or("false".to_owned(), |until| format!("true,\"until\":\"{until}\""));
     let body = format!("{{\"messages\":[{messages}],\"next\":\"{next}\",\"gap\":{gap}}}");
     let (tag, length) = (format!("ETag: \"{next}\""), format!("Content-Length: {}", body.len()));
     let fields = ["Cache-Control: no-store", "Content-Type: application/json", &*tag, &*length];
@@ -98,14 +99,14 @@ fn a_short_poll_has_its_fields() {
     World::run(limits(), async |world| {
         let begin = world.hub.last();
         let mut client = ask(&world, "/poll", "").await;
-        expect_poll(&mut client, begin, "", false, &[]).await;
+        expect_poll(&mut client, begin, "", None, &[]).await;
         let a = world.hub.publish("news", "a").expect("published");
         client.send("GET /poll HTTP/1.1\r\nHost: h\r\n\r\n").await;
-        expect_poll(&mut client, a, &message(a, "a"), false, &[]).await;
+        expect_poll(&mut client, a, &message(a, "a"), None, &[]).await;
         client.send(format!("GET /poll?after={a} HTTP/1.1\r\nHost: h\r\n\r\n")).await;
-        expect_poll(&mut client, a, "", false, &[]).await;
+        expect_poll(&mut client, a, "", None, &[]).await;
         client.send("GET /poll?after=1-1 HTTP/1.1\r\nHost: h\r\n\r\n").await;
-        expect_poll(&mut client, a, &message(a, "a"), true, &[]).await;
+        expect_poll(&mut client, a, &message(a, "a"), Some(begin), &[]).await;
         client.send(format!("GET /poll HTTP/1.1\r\nHost: h\r\nIf-None-Match: \"{a}\"\r\n\r\n")).await;
         expect_unchanged(&mut client, a, &[]).await;
         expect_next(&mut client).await;
@@ -129,6 +130,7 @@ fn a_message_of_a_poll_has_its_event_and_its_key() {
 #[test]
 fn a_long_history_of_a_poll_has_the_same_fields_and_one_cursor() {
     World::run(limits(), async |world| {
+        let begin = world.hub.last();
         let ids: Vec<Id> =
             (0..8).map(|_| world.hub.publish("news", "x".repeat(3000)).expect("published")).collect();
         let last = *ids.last().expect("eight");
@@ -148,7 +150,10 @@ fn a_long_history_of_a_poll_has_the_same_fields_and_one_cursor() {
         let messages: Vec<String> = ids.iter().map(|id| message(*id, &"x".repeat(3000))).collect();
         assert_eq!(
             body,
-            format!("{{\"messages\":[{}],\"next\":\"{last}\",\"gap\":true}}", messages.join(","))
+            format!(
+                "{{\"messages\":[{}],\"next\":\"{last}\",\"gap\":true,\"until\":\"{begin}\"}}",
+                messages.join(",")
+            )
         );
         expect_next(&mut client).await;
     });
@@ -161,9 +166,9 @@ fn a_short_poll_of_a_closed_hub_says_so() {
         world.hub.close();
         // What is kept comes first, and is no end.
         let mut client = ask(&world, "/poll", "").await;
-        expect_poll(&mut client, a, &message(a, "a"), false, &[]).await;
+        expect_poll(&mut client, a, &message(a, "a"), None, &[]).await;
         client.send(format!("GET /poll?after={a} HTTP/1.1\r\nHost: h\r\n\r\n")).await;
-        expect_poll(&mut client, a, "", false, &["Tidings-Reason: closed"]).await;
+        expect_poll(&mut client, a, "", None, &["Tidings-Reason: closed"]).await;
         client.send(format!("GET /poll HTTP/1.1\r\nHost: h\r\nIf-None-Match: \"{a}\"\r\n\r\n")).await;
         expect_unchanged(&mut client, a, &["Tidings-Reason: closed"]).await;
         expect_next(&mut client).await;
@@ -177,7 +182,7 @@ fn a_long_poll_that_waited_in_vain_says_timeout() {
     World::run(limits, async |world| {
         let begin = world.hub.last();
         let mut client = ask(&world, "/wait", "").await;
-        expect_poll(&mut client, begin, "", false, &["Tidings-Reason: timeout"]).await;
+        expect_poll(&mut client, begin, "", None, &["Tidings-Reason: timeout"]).await;
         client.send(format!("GET /wait HTTP/1.1\r\nHost: h\r\nIf-None-Match: \"{begin}\"\r\n\r\n")).await;
         expect_unchanged(&mut client, begin, &["Tidings-Reason: timeout"]).await;
         expect_next(&mut client).await;
@@ -188,12 +193,13 @@ fn a_long_poll_that_waited_in_vain_says_timeout() {
 #[test]
 fn a_long_poll_with_something_to_say_gives_no_reason() {
     World::run(limits(), async |world| {
+        let begin = world.hub.last();
         let mut client = ask(&world, "/wait", "").await;
         world.held(1).await;
         let a = world.hub.publish("news", "a").expect("published");
-        expect_poll(&mut client, a, &message(a, "a"), false, &[]).await;
+        expect_poll(&mut client, a, &message(a, "a"), None, &[]).await;
         client.send("GET /wait?after=1-1 HTTP/1.1\r\nHost: h\r\n\r\n").await;
-        expect_poll(&mut client, a, &message(a, "a"), true, &[]).await;
+        expect_poll(&mut client, a, &message(a, "a"), Some(begin), &[]).await;
         expect_next(&mut client).await;
     });
 }
@@ -212,7 +218,7 @@ fn a_long_poll_of_a_server_that_shuts_down_says_so() {
             let more = [&GO[..], &["Tidings-Reason: shutdown"]].concat();
             match conditional {
                 true => expect_unchanged(&mut client, begin, &more).await,
-                false => expect_poll(&mut client, begin, "", false, &more).await,
+                false => expect_poll(&mut client, begin, "", None, &more).await,
             }
             expect_end(&mut client).await;
         });
@@ -249,7 +255,7 @@ fn a_long_poll_of_a_client_that_ended_its_half_is_answered_at_once() {
             let more = [&GO[..], &["Tidings-Reason: left"]].concat();
             match conditional {
                 true => expect_unchanged(&mut client, begin, &more).await,
-                false => expect_poll(&mut client, begin, "", false, &more).await,
+                false => expect_poll(&mut client, begin, "", None, &more).await,
             }
             world.held(0).await;
             expect_end(&mut client).await;
@@ -264,7 +270,7 @@ fn a_client_that_ended_its_half_gets_what_is_new_and_all_of_its_answers() {
         // What is new needs no reason.
         let mut client = ask(&world, &format!("/wait?after={before}"), "").await;
         client.finish().await;
-        expect_poll(&mut client, a, &message(a, "a"), false, &[]).await;
+        expect_poll(&mut client, a, &message(a, "a"), None, &[]).await;
         expect_end(&mut client).await;
         // A request behind the poll is answered too, and then it ends.
         let mut client = ask(&world, "/wait", "").await;
@@ -295,7 +301,7 @@ fn a_long_poll_of_a_closed_hub_is_told_to_come_back_later() {
         world.held(0).await;
         // From then on as well, behind what is kept.
         let mut client = ask(&world, "/wait?after=earliest", "").await;
-        expect_poll(&mut client, a, &message(a, "a"), false, &[]).await;
+        expect_poll(&mut client, a, &message(a, "a"), None, &[]).await;
         for (target, fields) in [
             ("/wait", ""),
             (&*format!("/wait?after={a}"), ""),
@@ -320,7 +326,7 @@ fn a_long_poll_that_can_not_be_held_is_told_to_come_back_later() {
         expect_refusal(&mut client, FULL, &["Tidings-Reason: full"]).await;
         let a = world.hub.publish("news", "a").expect("published");
         client.send("GET /wait?after=earliest HTTP/1.1\r\nHost: h\r\n\r\n").await;
-        expect_poll(&mut client, a, &message(a, "a"), false, &[]).await;
+        expect_poll(&mut client, a, &message(a, "a"), None, &[]).await;
         expect_next(&mut client).await;
     });
 }
@@ -477,19 +483,19 @@ fn an_event_has_its_id_its_name_and_its_data() {
 }
 
 #[test]
-fn a_gap_of_an_event_stream_says_what_is_kept_and_where_to_go_on() {
+fn a_gap_of_an_event_stream_says_up_to_where_it_goes_and_where_to_go_on() {
     World::run(limits(), async |world| {
         let begin = world.hub.last();
         let mut client = ask(&world, "/events?after=1-1", "").await;
         expect_head(&mut client, "200 OK", &EVENTS).await;
         assert_eq!(client.chunk().await.as_deref(), Some("retry: 3000\n\n"));
-        let gap = format!(r#"{{"gap":true,"oldest":null,"next":"{begin}"}}"#);
+        let gap = format!(r#"{{"gap":true,"until":"{begin}","next":"{begin}"}}"#);
         assert_eq!(client.chunk().await, Some(format!("event: gap\nid: {begin}\ndata: {gap}\n\n")));
         let a = world.hub.publish("news", "a").expect("published");
         let mut client = ask(&world, "/events?after=1-1", "").await;
         expect_head(&mut client, "200 OK", &EVENTS).await;
         client.chunk().await.expect("the time to come back");
-        let gap = format!(r#"{{"gap":true,"oldest":"{a}","next":"{begin}"}}"#);
+        let gap = format!(r#"{{"gap":true,"until":"{begin}","next":"{begin}"}}"#);
         assert_eq!(client.chunk().await, Some(format!("event: gap\nid: {begin}\ndata: {gap}\n\n")));
         assert_eq!(client.chunk().await, Some(format!("id: {a}\ndata: a\n\n")));
     });
@@ -769,7 +775,7 @@ fn a_feed_has_frames_for_messages_gaps_and_cursors_that_moved() {
         let mut client = ask(&world, "/ws?after=1-1", UPGRADE).await;
         client.until("\r\n\r\n").await;
         // The gap comes first, for it carries the cursor.
-        let gap = format!(r#"{{"gap":true,"oldest":null,"next":"{begin}"}}"#);
+        let gap = format!(r#"{{"gap":true,"until":"{begin}","next":"{begin}"}}"#);
         assert_eq!(frame(&mut client).await, (1, gap.into_bytes()));
         // A heartbeat is a ping, and the cursor if it moved.
         assert_eq!(frame(&mut client).await.0, 9);

@@ -29,10 +29,8 @@ fn push_json(text: &str, out: &mut Vec<u8>) {
     let _ = serde_json::to_writer(out, text);
 }
 
-/// The JSON object that tells of a gap: the id of the oldest message that is kept, and the cursor from which to go on.
-pub(super) fn gap_json(batch: &Batch) -> String {
-    match batch.messages.first() {
-        Some(oldest) => format!(r#"{{"gap":true,"oldest":"{}","next":"{}"}}"#, oldest.id(), batch.from),
-        None => format!(r#"{{"gap":true,"oldest":null,"next":"{}"}}"#, batch.from),
-    }
+/// The JSON object that tells of the gap of a batch, if it has one: up to where messages may be missing, and the cursor
+/// from which to go on.
+pub(super) fn gap_json(batch: &Batch) -> Option<String> {
+    batch.gap.map(|until| format!(r#"{{"gap":true,"until":"{until}","next":"{}"}}"#, batch.from))
 }

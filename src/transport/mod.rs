@@ -7,12 +7,26 @@
 //!
 //! | | the cursor of a request | a cursor that is no id | nothing is new | a gap |
 //! | --- | --- | --- | --- | --- |
-//! | [`poll`] | `?after=ID`, else `If-None-Match: "ID"` | 400 in `?after=`, a gap in `If-None-Match` | 304 or 200 with no messages, at once | `"gap":true` |
-//! | [`long_poll`] | the same | the same | the same, after [`Limits::poll_wait`](crate::Limits::poll_wait) | `"gap":true`, at once |
-//! | [`sse`] | `Last-Event-ID: ID`, else `?last_event_id=ID`, `?lastEventId=ID`, `?after=ID` | a gap | a heartbeat | `event: gap` |
-//! | `websocket` | `?after=ID` | 400 | a ping | a frame with `"gap":true` |
+//! | [`poll`] | `?after=ID`, else `If-None-Match: "ID"` | 400 in `?after=`, a gap in `If-None-Match` | 304 or 200 with no messages, at once | `"gap":true,"until":ID` |
+//! | [`long_poll`] | the same | the same | the same, after [`Limits::poll_wait`](crate::Limits::poll_wait) | the same, at once |
+//! | [`sse`] | `Last-Event-ID: ID`, else `?last_event_id=ID`, `?lastEventId=ID`, `?after=ID` | a gap | a heartbeat | `event: gap`, whose data is `{"gap":true,"until":ID,"next":ID}` |
+//! | `websocket` | `?after=ID` | 400 | a ping | the same object in a frame |
 //!
 //! An empty cursor is none, and the next place is looked at.
+//!
+//! # Gaps
+//!
+//! A client is told of a gap when messages may be missing behind its cursor: it was too slow for what is kept, its cursor
+//! is of another log, or it asked for all that is kept and values of keys have left. It may rely on this:
+//!
+//! - Each message of its topics behind its cursor comes, or was replaced by a newer value of its key that comes, or has an
+//!   id that is at most `until`. So who fetches all up to `until` from elsewhere misses nothing.
+//! - What is missing may lie between the messages that come, and is told once: what comes later may have a hole up to that
+//!   same id without a further gap.
+//! - `next` is the cursor from which to go on: who resumes there gets the messages behind it that are kept. In a poll it is
+//!   the cursor behind the messages of the answer.
+//! - For a cursor of another log `until` is at least where this log began.
+//! - A false alarm is possible, a false calm is not. An id is compared by epoch and then by number, as [`Id`](crate::Id) is.
 //!
 //! # Endings
 //!

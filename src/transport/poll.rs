@@ -8,8 +8,11 @@ use super::json::message_json;
 use crate::{Batch, Exchange, Frame, Hub, Id, Published, Response, Result, Subscription};
 
 /// Answers at once with what the hub keeps behind the request's cursor, as
-/// `{"messages":[{"id","topic","data"}],"next":ID,"gap":bool}` with `ETag: "ID"`. A message that was published with an
+/// `{"messages":[{"id","topic","data"}],"next":ID,"gap":false}` with `ETag: "ID"`. A message that was published with an
 /// `event` or a `key` has these members too. Without a cursor the answer has all that is kept.
+///
+/// If messages may be missing, it is `"gap":true,"until":ID`; see [gaps](super#gaps). An answer of many messages goes out
+/// in pieces, and what leaves meanwhile is missing too: `until` is the greatest of what was told by then.
 ///
 /// While nothing is new, a cursor by `If-None-Match` is answered 304, and any other 200 with no messages. If the hub is
 /// closed, so that nothing new will come, both have `Tidings-Reason: closed`.
@@ -74,7 +77,7 @@ pub(super) fn nothing(next: Id, conditional: bool) -> Response {
     if conditional {
         return head(tag).with_status(304);
     }
-    let body = whole(&[], &tag, false);
+    let body = whole(&[], &tag, None);
     json(head(tag), body)
 }
 
@@ -84,17 +87,17 @@ pub(super) async fn answer(ex: Exchange<'_>, hub: &Hub, mut news: Subscription, 
     let last = hub.last();
     if batch.next >= last {
         let tag = tag(batch.next);
-        let body = whole(&batch.messages, &tag, batch.gap.is_some());
+        let body = whole(&batch.messages, &tag, batch.gap);
         // Its copy is enough while the client reads.
         drop(batch);
         return ex.reply(json(head(tag), body)).await;
     }
     // The cursor is in the head: the answer has all up to it, or tells of a gap.
-    let (tag, mut body, mut any, mut gap) = (tag(last), START.to_vec(), false, false);
+    let (tag, mut body, mut any, mut gap) = (tag(last), START.to_vec(), false, None);
     let mut stream = ex.stream(json(head(tag.clone()), Vec::new())).await?;
     let mut more = Some(batch);
     while let Some(mut batch) = more {
-        gap |= batch.gap.is_some();
+        gap = gap.max(batch.gap);
         batch.messages.retain(|message| message.id() <= last);
         push_messages(&batch.messages, &mut any, &mut body);
         let next = batch.next;
@@ -112,10 +115,10 @@ pub(super) async fn answer(ex: Exchange<'_>, hub: &Hub, mut news: Subscription, 
 const START: &[u8] = b"{\"messages\":[";
 
 /// The body of an answer that goes out whole.
-fn whole(messages: &[Arc<Published>], tag: &str, gap: bool) -> Vec<u8> {
+fn whole(messages: &[Arc<Published>], tag: &str, gap: Option<Id>) -> Vec<u8> {
     let frames = messages.iter().map(|message| message.frame(Frame::Json, message_json).len() + 1);
-    // What stands around the messages takes 42 bytes at most.
-    let mut body = Vec::with_capacity(frames.sum::<usize>() + tag.len() + 42);
+    // What stands around the messages takes 42 bytes at most, and the id of a gap as many as a tag.
+    let mut body = Vec::with_capacity(frames.sum::<usize>() + tag.len() + gap.map_or(42, |_| 42 + 43));
     body.extend_from_slice(START);
     push_messages(messages, &mut false, &mut body);
     push_end(tag, gap, &mut body);
@@ -133,8 +136,13 @@ fn push_messages(messages: &[Arc<Published>], any: &mut bool, body: &mut Vec<u8>
 }
 
 /// Appends what stands behind the messages.
-fn push_end(tag: &str, gap: bool, body: &mut Vec<u8>) {
-    for part in ["],\"next\":", tag, if gap { ",\"gap\":true}" } else { ",\"gap\":false}" }] {
+fn push_end(next: &str, gap: Option<Id>, body: &mut Vec<u8>) {
+    let until = gap.map(tag);
+    let gap = match &until {
+        Some(until) => ["true,\"until\":", until],
+        None => ["false", ""],
+    };
+    for part in ["],\"next\":", next, ",\"gap\":", gap[0], gap[1], "}"] {
         body.extend_from_slice(part.as_bytes());
     }
 }

@@ -184,9 +184,8 @@ impl Feed<'_> {
     /// Adds the gap of a batch, if it has one, and its messages.
     fn push_batch(&mut self, batch: &Batch) -> Result<()> {
         self.told = batch.next;
-        if batch.gap.is_some() {
-            let (id, data) = (batch.from.to_string(), gap_json(batch));
-            self.push(&Event::data(&data).name("gap").id(&id))?;
+        if let Some(gap) = gap_json(batch) {
+            self.push(&Event::data(&gap).name("gap").id(&batch.from.to_string()))?;
         }
         for message in &batch.messages {
             if self.envelope {

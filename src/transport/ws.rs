@@ -10,7 +10,7 @@ use crate::{Batch, Exchange, Frame, Hub, Id, Published, Result, Subscription, Wa
 /// Sends what is published: each message is a text frame `{"id","topic","data"}`, with `event` and `key` if it has them.
 /// The cursor is in `?after=`; an empty one is none.
 ///
-/// The first frame is `{"next":ID}`, the cursor, or, if there is a gap, `{"gap":true,"oldest":ID,"next":ID}`. Every
+/// The first frame is `{"next":ID}`, the cursor, or, if there is a gap, `{"gap":true,"until":ID,"next":ID}`. Every
 /// [`Limits::ping`](crate::Limits::ping) a ping is sent, and `{"next":ID}` if the cursor moved without a message.
 ///
 /// This is a feed: it never publishes what a client sends. To take messages from clients, use [`Exchange::upgrade`]. The
@@ -153,8 +153,8 @@ fn cursor_frame(next: Id) -> Vec<u8> {
 
 /// Appends the frame of a batch's gap, if it has one, and the frames of its messages.
 fn push_batch(batch: &Batch, frames: &mut Vec<u8>) {
-    if batch.gap.is_some() {
-        frames.extend_from_slice(&WebSocket::frame(&gap_json(batch)));
+    if let Some(gap) = gap_json(batch) {
+        frames.extend_from_slice(&WebSocket::frame(&gap));
     }
     for message in &batch.messages {
         frames.extend_from_slice(&frame(message));
