@@ -44,6 +44,11 @@ async fn expect_head(client: &mut Client<End>, status: &str, fields: &[&str]) {
 /// Reads an answer that is a poll's, and checks all of it.
 async fn expect_poll(client: &mut Client<End>, next: Id, messages: &str, gap: Option<Id>, more: &[&str]) {
     let gap = gap.map_or("false".to_owned(), |until| format!("true,\"until\":\"{until}\""));
+    expect_poll_saying(client, next, messages, &gap, more).await;
+}
+
+/// The same, with what stands behind `"gap":`.
+async fn expect_poll_saying(client: &mut Client<End>, next: Id, messages: &str, gap: &str, more: &[&str]) {
     let body = format!("{{\"messages\":[{messages}],\"next\":\"{next}\",\"gap\":{gap}}}");
     let (tag, length) = (format!("ETag: \"{next}\""), format!("Content-Length: {}", body.len()));
     let fields = ["Cache-Control: no-store", "Content-Type: application/json", &*tag, &*length];
@@ -312,6 +317,139 @@ fn a_long_poll_of_a_closed_hub_is_told_to_come_back_later() {
             expect_refusal(&mut client, CLOSED, &["Tidings-Reason: closed"]).await;
         }
         expect_next(&mut client).await;
+    });
+}
+
+/// What stands behind `"gap":` in an answer after which no further poll is needed.
+const DONE: &str = "false,\"done\":true";
+
+fn end(id: Id, reason: &str) -> String {
+    format!(r#"{{"id":"{id}","topic":"news","done":true,"reason":"{reason}"}}"#)
+}
+
+#[test]
+fn the_end_of_a_topic_is_in_the_messages_of_a_poll_and_at_its_top() {
+    World::run(limits(), async |world| {
+        let answer = world.hub.begin("news").expect("new");
+        let a = answer.send("a").expect("room");
+        let id = answer.finish_with("\"stop\"").expect("room");
+        let both = format!("{},{}", message(a, "a"), end(id, r#"\"stop\""#));
+        for target in ["/poll", "/poll?after=earliest", "/wait?after=earliest"] {
+            let mut client = ask(&world, target, "").await;
+            expect_poll_saying(&mut client, id, &both, DONE, &[]).await;
+            expect_next(&mut client).await;
+        }
+        let mut client = ask(&world, &format!("/poll?after={id}"), "").await;
+        expect_poll_saying(&mut client, id, "", DONE, &["Tidings-Reason: done"]).await;
+        client.send(format!("GET /poll HTTP/1.1\r\nHost: h\r\nIf-None-Match: \"{id}\"\r\n\r\n")).await;
+        expect_unchanged(&mut client, id, &["Tidings-Reason: done"]).await;
+        expect_next(&mut client).await;
+    });
+}
+
+#[test]
+fn a_long_poll_behind_the_end_is_answered_at_once() {
+    for held in [0, 1] {
+        let mut limits = limits();
+        limits.held = held;
+        World::run(limits, async |world| {
+            let id = world.hub.begin("news").expect("new").finish().expect("room");
+            // That the hub is closed as well is of no matter.
+            for _ in 0..2 {
+                let tag = format!("If-None-Match: \"{id}\"\r\n");
+                for (target, fields) in [("/wait", ""), ("/any?topic=news&wait=1", ""), ("/wait", &*tag)] {
+                    let mut client = ask(&world, target, fields).await;
+                    let more = ["Tidings-Reason: done", "Retry-After: 3"];
+                    expect_poll_saying(&mut client, id, "", DONE, &more).await;
+                    expect_next(&mut client).await;
+                }
+                world.hub.close();
+            }
+        });
+    }
+}
+
+#[test]
+fn a_long_poll_that_is_held_is_answered_by_the_end() {
+    World::run(limits(), async |world| {
+        let answer = world.hub.begin("news").expect("new");
+        let mut client = ask(&world, "/wait", "").await;
+        world.held(1).await;
+        drop(answer);
+        let id = world.hub.last();
+        expect_poll_saying(&mut client, id, &end(id, "dropped"), DONE, &[]).await;
+        expect_next(&mut client).await;
+    });
+}
+
+#[test]
+fn an_event_stream_has_an_event_for_the_end_and_ends() {
+    World::run(limits(), async |world| {
+        let answer = world.hub.begin("news").expect("new");
+        let mut client = open_events(&world, "/events").await;
+        let a = answer.send("a").expect("room");
+        assert_eq!(client.chunk().await, Some(format!("id: {a}\ndata: a\n\n")));
+        let id = answer.finish().expect("room");
+        let data = r#"{"topic":"news","done":true,"reason":"finished"}"#;
+        assert_eq!(client.chunk().await, Some(format!("event: done\nid: {id}\ndata: {data}\n\n")));
+        expect_last_word(&mut client, "done").await;
+        expect_next(&mut client).await;
+        // Whoever comes back is told to stop, by GET and by HEAD; whoever comes late gets all of it.
+        for method in ["GET", "HEAD"] {
+            let fields = format!("Host: h\r\nLast-Event-ID: {id}\r\n\r\n");
+            client.send(format!("{method} /events HTTP/1.1\r\n{fields}")).await;
+            expect_head(&mut client, "204 No Content", &["Cache-Control: no-store"]).await;
+        }
+        let body = client.get("/events?after=earliest&envelope=1", "").await.body;
+        let (first, last) = (message(a, "a"), end(id, "finished"));
+        let events = format!("id: {a}\ndata: {first}\n\nevent: done\nid: {id}\ndata: {last}\n\n");
+        assert_eq!(body, format!("id: 0-0\nretry: 3000\n\n{events}: done\n\n"));
+        expect_next(&mut client).await;
+    });
+}
+
+#[test]
+fn an_event_stream_that_can_not_be_held_says_that_it_is_done_rather_than_that_there_is_no_place() {
+    let mut limits = limits();
+    limits.held = 0;
+    World::run(limits, async |world| {
+        world.hub.begin("news").expect("new").finish().expect("room");
+        let body = ask(&world, "/events?after=earliest", "").await.answer().await.body;
+        assert!(body.contains("event: done\n") && body.ends_with("\n\n: done\n\n"), "{body}");
+    });
+}
+
+#[test]
+fn a_feed_has_a_frame_for_the_end_and_is_closed() {
+    World::run(limits(), async |world| {
+        let answer = world.hub.begin("news").expect("new");
+        let mut client = open_feed(&world).await;
+        let id = answer.finish().expect("room");
+        assert_eq!(frame(&mut client).await, (1, end(id, "finished").into_bytes()));
+        expect_close(&mut client, 1000, "done").await;
+        let mut client = open_feed_of_a_closed_hub(&world).await;
+        expect_close(&mut client, 1000, "done").await;
+    });
+}
+
+#[test]
+fn the_removal_of_a_value_has_its_key() {
+    World::run(limits(), async |world| {
+        world.hub.send(Message::new("news", "1").key("k")).expect("published");
+        let before = world.hub.last();
+        let id = world.hub.remove("news", "k").expect("published");
+        let removal = format!(r#"{{"id":"{id}","topic":"news","key":"k","removed":true}}"#);
+        let mut client = ask(&world, &format!("/wait?after={before}"), "").await;
+        expect_poll(&mut client, id, &removal, None, &[]).await;
+        for (envelope, data) in [(0, r#"{"topic":"news","key":"k","removed":true}"#), (1, &removal)] {
+            let mut client = ask(&world, &format!("/events?after={before}&envelope={envelope}"), "").await;
+            client.until("retry: 3000\n\n\r\n").await;
+            assert_eq!(client.chunk().await, Some(format!("event: removed\nid: {id}\ndata: {data}\n\n")));
+        }
+        let mut client = ask(&world, &format!("/ws?after={before}"), UPGRADE).await;
+        client.until("\r\n\r\n").await;
+        frame(&mut client).await;
+        assert_eq!(frame(&mut client).await, (1, removal.into_bytes()));
     });
 }
 

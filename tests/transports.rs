@@ -700,6 +700,36 @@ fn two_gaps_of_a_poll_are_a_gap() {
 }
 
 #[test]
+fn an_end_behind_the_cursor_of_a_poll_is_not_told_by_it() {
+    // The end comes while the answer is read; what is read is pushed out as well, or not.
+    for pushed in [0, 6] {
+        World::run(Limits::DEFAULT, async |world| {
+            (0..8).for_each(|_| _ = world.publish(&"x".repeat(3000)));
+            let end = || {
+                world.hub.send(Message::end("news", "finished")).expect("published");
+                (0..pushed).for_each(|_| _ = world.hub.publish("busy", "x".repeat(15_000)).expect("room"));
+            };
+            let answer = read_while(&world, "/poll", end).await;
+            assert!(answer.get("done").is_none() && answer["gap"] == (pushed > 0), "{}", answer["next"]);
+            let next = answer["next"].as_str().expect("a cursor");
+            let rest = Client::new(world.connect()).get(&format!("/poll?after={next}"), "").await.json();
+            assert_eq!((&rest["done"], &rest["gap"]), (&true.into(), &(pushed > 0).into()), "{rest}");
+        });
+    }
+}
+
+#[test]
+fn a_poll_of_topics_of_which_one_is_not_there_is_not_done() {
+    World::run(limits(), async |world| {
+        world.hub.begin("news").expect("new").finish().expect("room");
+        let mut client = Client::new(world.connect());
+        assert_eq!(client.get("/any?topic=news", "").await.json()["done"], true);
+        let both = client.get("/any?topic=news&topic=weather", "").await.json();
+        assert_eq!((both["messages"].as_array().map(Vec::len), both.get("done")), (Some(1), None));
+    });
+}
+
+#[test]
 fn what_is_pushed_out_behind_the_cursor_of_a_poll_is_no_gap_of_it() {
     World::run(limits(), async |world| {
         let ids = [(); 3].map(|()| world.publish(&"x".repeat(3000)));

@@ -2,16 +2,27 @@
 
 use crate::{Batch, Published};
 
-/// The JSON object of a message: `{"id":ID,"topic":TOPIC,"data":TEXT}`, with `event` and `key` if it has them.
+/// The JSON object of a message: `{"id":ID,"topic":TOPIC,"data":TEXT}`, with `event` and `key` if it has them. In place of
+/// `data` an end has `"done":true,"reason":TEXT`, and the removal of a key's value `"removed":true`.
 pub(super) fn message_json(message: &Published) -> Vec<u8> {
+    object(message, Some(&message.id().to_string()))
+}
+
+/// The same without the id: the data of an event, which has the id itself.
+pub(super) fn notice_json(message: &Published) -> Vec<u8> {
+    object(message, None)
+}
+
+fn object(message: &Published, id: Option<&str>) -> Vec<u8> {
     let mut json = Vec::with_capacity(64 + message.data().len());
-    let id = message.id().to_string();
+    let (data, is_notice) = (Some(message.data()), message.is_end() || message.is_removed());
     let members = [
-        ("{\"id\":", Some(&*id)),
-        (",\"topic\":", Some(message.topic())),
+        ("{\"id\":", id),
+        (if id.is_some() { ",\"topic\":" } else { "{\"topic\":" }, Some(message.topic())),
         (",\"event\":", message.event()),
         (",\"key\":", message.key()),
-        (",\"data\":", Some(message.data())),
+        (",\"done\":true,\"reason\":", data.filter(|_| message.is_end())),
+        (",\"data\":", data.filter(|_| !is_notice)),
     ];
     for (name, value) in members {
         if let Some(value) = value {
@@ -19,7 +30,7 @@ pub(super) fn message_json(message: &Published) -> Vec<u8> {
             push_json(value, &mut json);
         }
     }
-    json.push(b'}');
+    json.extend_from_slice(if message.is_removed() { b",\"removed\":true}" } else { b"}" });
     json
 }
 
