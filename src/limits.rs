@@ -122,7 +122,8 @@ pub struct Limits {
     /// [`Error::TooLarge`](crate::Error::TooLarge), and the client 413. Default: 256.
     pub name: usize,
     /// Topics of one subscription. The embedder that asks for more sees [`Error::Misuse`](crate::Error::Misuse), and the
-    /// client 500. Zero: nobody can subscribe. Default: 64.
+    /// client 500; a client that lists more for [`transport::any`](crate::transport::any) sees 400. Zero: nobody can
+    /// subscribe. Default: 64.
     pub subscription: usize,
     /// Topics that have left and of which a hub still knows what they have lost, and keys of topics that exist. Beyond them
     /// the oldest is forgotten: a subscriber that resumes in such a topic may be told a gap that is none, and if the topic

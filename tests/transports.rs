@@ -11,7 +11,7 @@ use common::World;
 use common::client::{ALL, Client, Reader, Tiding, Transport};
 use common::pipe::End;
 use smol::io::{AsyncRead, AsyncWrite};
-use tidings::{Hub, Id, Limits, ManualClock, Message};
+use tidings::{Error, Hub, Id, Limits, ManualClock, Message, Producer};
 
 fn limits() -> Limits {
     let mut limits = Limits::DEFAULT;
@@ -92,7 +92,7 @@ fn what_was_evicted_is_a_gap_and_the_rest_comes() {
         let mut calm = world.open(transport, Some(ids[1])).await;
         assert_eq!(calm.message().await, message(ids[2], "c"));
         let mut reader = world.open(transport, Some(ids[0])).await;
-        assert!(matches!(reader.message().await, Tiding::Gap(_)));
+        assert!(matches!(reader.message().await, Tiding::Gap { .. }));
         for (id, data) in [(ids[2], "c"), (ids[3], "d"), (ids[4], "e")] {
             assert_eq!(reader.message().await, message(id, data));
         }
@@ -104,7 +104,7 @@ fn the_cursor_of_a_gap_brings_all_that_is_kept_and_no_further_gap() {
     through_all(&limits(), async |world, transport| {
         let ids = ["a", "b", "c", "d", "e"].map(|data| world.publish(data));
         let mut reader = world.open(transport, Some(ids[0])).await;
-        let Tiding::Gap(next) = reader.message().await else { panic!("no gap") };
+        let Tiding::Gap { next, .. } = reader.message().await else { panic!("no gap") };
         let mut resumed = Reader::open(world.connect(), transport, Some(&next)).await;
         assert_eq!(resumed.next().await, Tiding::Cursor(next));
         // A poll has told everything by then, a stream nothing.
@@ -115,13 +115,30 @@ fn the_cursor_of_a_gap_brings_all_that_is_kept_and_no_further_gap() {
 }
 
 #[test]
+fn all_that_is_missing_is_at_most_where_the_gap_goes() {
+    through_all(&limits(), async |world, transport| {
+        // The hole is behind the first that is shown: whoever fetches what is missing has to know.
+        let begin = world.hub.last();
+        let quiet = world.hub.publish("weather", "quiet").expect("published");
+        let ids = ["a", "b", "c", "d", "e"].map(|data| world.publish(data));
+        let topics = ["news", "weather"];
+        let begin = begin.to_string();
+        let mut reader = Reader::any(world.connect(), transport, "/any", &topics, Some(&begin)).await;
+        let Tiding::Gap { until, .. } = reader.message().await else { panic!("no gap") };
+        assert_eq!(until, ids[1].to_string());
+        assert_eq!(reader.message().await, message(quiet, "quiet"));
+        assert_eq!(reader.message().await, message(ids[2], "c"));
+    });
+}
+
+#[test]
 fn a_cursor_of_the_last_run_is_a_gap() {
     through_all(&limits(), async |world, transport| {
         let before = Hub::new(&limits());
         let old = Id::new(before.last().epoch() - (1 << 20), 1);
         let id = world.publish("new");
         let mut reader = world.open(transport, Some(old)).await;
-        assert!(matches!(reader.message().await, Tiding::Gap(_)));
+        assert!(matches!(reader.message().await, Tiding::Gap { .. }));
         assert_eq!(reader.message().await, message(id, "new"));
     });
 }
@@ -132,7 +149,7 @@ fn a_gap_is_told_before_any_cursor() {
         world.publish("new");
         // Whoever is cut off after the first thing that it got has heard of its gap.
         let mut reader = world.open(transport, Some(Id::MAX)).await;
-        assert!(matches!(reader.next().await, Tiding::Gap(_)));
+        assert!(matches!(reader.next().await, Tiding::Gap { .. }));
     });
 }
 
@@ -141,7 +158,7 @@ fn a_forged_cursor_is_a_gap() {
     through_all(&limits(), async |world, transport| {
         let id = world.publish("new");
         let mut reader = world.open(transport, Some(Id::new(id.epoch(), id.seq() + 1))).await;
-        assert!(matches!(reader.message().await, Tiding::Gap(_)));
+        assert!(matches!(reader.message().await, Tiding::Gap { .. }));
         assert_eq!(reader.message().await, message(id, "new"));
     });
 }
@@ -150,7 +167,8 @@ fn a_forged_cursor_is_a_gap() {
 fn a_gap_with_nothing_kept_is_told_as_well() {
     through_all(&limits(), async |world, transport| {
         let mut reader = world.open(transport, Some(Id::new(1, 1))).await;
-        assert_eq!(reader.message().await, Tiding::Gap(world.hub.last().to_string()));
+        let begin = world.hub.last().to_string();
+        assert_eq!(reader.message().await, Tiding::Gap { until: begin.clone(), next: begin });
         let id = world.publish("first");
         assert_eq!(reader.message().await, message(id, "first"));
     });
@@ -184,6 +202,195 @@ fn what_a_closed_hub_keeps_is_told_before_the_end() {
         let mut reader = world.open(transport, Some(seen)).await;
         assert_eq!(reader.message().await, message(last, "last"));
         assert_eq!(reader.message().await, Tiding::End("closed".to_owned()));
+    });
+}
+
+fn done(topic: &str, reason: &str) -> Tiding {
+    Tiding::Done { topic: topic.to_owned(), reason: reason.to_owned() }
+}
+
+/// The rest of what a reader gets, past cursors, up to why it ends.
+async fn rest(reader: &mut Reader<End>) -> Vec<Tiding> {
+    let mut tidings = Vec::new();
+    loop {
+        tidings.push(reader.message().await);
+        if matches!(tidings.last(), Some(Tiding::End(_))) {
+            return tidings;
+        }
+    }
+}
+
+fn over() -> Tiding {
+    Tiding::End("done".to_owned())
+}
+
+impl World {
+    /// Follows topics that are there, from a cursor or else from their beginning.
+    async fn follow(&self, transport: Transport, topics: &[&str], after: Option<Id>) -> Reader<End> {
+        let after = after.map(|id| id.to_string());
+        Reader::any(self.connect(), transport, "/follow", topics, after.as_deref()).await
+    }
+
+    fn begin(&self, topic: &str) -> Producer {
+        self.hub.begin(topic).expect("it neither runs nor has ended")
+    }
+}
+
+#[test]
+fn who_follows_a_topic_that_runs_gets_it_from_its_start_or_from_the_middle_to_its_end() {
+    through_all(&limits(), async |world, transport| {
+        let answer = world.begin("news");
+        let [a, b] = ["a", "b"].map(|data| answer.send(data).expect("room"));
+        let mut from_start = world.follow(transport, &["news"], None).await;
+        let mut from_middle = world.follow(transport, &["news"], Some(a)).await;
+        assert_eq!(from_start.message().await, message(a, "a"));
+        for reader in [&mut from_start, &mut from_middle] {
+            assert_eq!(reader.message().await, message(b, "b"));
+        }
+        let c = answer.send("c").expect("room");
+        answer.finish().expect("room");
+        for mut reader in [from_start, from_middle] {
+            assert_eq!(rest(&mut reader).await, [message(c, "c"), done("news", "finished"), over()]);
+        }
+    });
+}
+
+#[test]
+fn who_comes_after_the_end_gets_all_that_is_kept_and_the_end_and_behind_it_nothing() {
+    through_all(&limits(), async |world, transport| {
+        let answer = world.begin("news");
+        let [a, b] = ["a", "b"].map(|data| answer.send(data).expect("room"));
+        let end = answer.finish().expect("room");
+        let all = [message(a, "a"), message(b, "b"), done("news", "finished"), over()];
+        assert_eq!(rest(&mut world.follow(transport, &["news"], None).await).await, all);
+        assert_eq!(rest(&mut world.follow(transport, &["news"], Some(a)).await).await, all[1..]);
+        let behind = rest(&mut world.follow(transport, &["news"], Some(end)).await).await;
+        // An EventSource that comes back is to stop.
+        let none = if transport == Transport::Sse { "204" } else { "done" };
+        assert_eq!(behind, [Tiding::End(none.to_owned())]);
+    });
+}
+
+#[test]
+fn a_reader_of_two_topics_goes_on_until_both_have_ended() {
+    through_all(&limits(), async |world, transport| {
+        let (news, weather) = (world.begin("news"), world.begin("weather"));
+        let mut both = world.follow(transport, &["news", "weather"], None).await;
+        news.finish().expect("room");
+        assert_eq!(both.message().await, done("news", "finished"));
+        let rain = weather.send("rain").expect("room");
+        assert_eq!(both.message().await, message(rain, "rain"));
+        weather.finish_with("dry").expect("room");
+        assert_eq!(rest(&mut both).await, [done("weather", "dry"), over()]);
+    });
+}
+
+#[test]
+fn readers_see_why_a_producer_has_ended() {
+    through_all(&limits(), async |world, transport| {
+        let panics = world.begin("news");
+        let dropped = world.begin("weather");
+        let stopped = world.begin("sport");
+        let mut readers = Vec::new();
+        for topic in ["news", "weather", "sport"] {
+            readers.push(world.follow(transport, &[topic], None).await);
+        }
+        let thread = std::thread::spawn(move || {
+            let _producer = panics;
+            panic!("as a task may");
+        });
+        assert!(thread.join().is_err());
+        drop(dropped);
+        assert!(world.hub.stop("sport"));
+        stopped.stopped().await;
+        stopped.finish_with("stopped").expect("room");
+        let ends = [("news", "panicked"), ("weather", "dropped"), ("sport", "stopped")];
+        for (mut reader, (topic, reason)) in readers.into_iter().zip(ends) {
+            assert_eq!(rest(&mut reader).await, [done(topic, reason), over()]);
+        }
+    });
+}
+
+#[test]
+fn a_second_begin_is_refused_or_a_new_life_in_the_same_ids() {
+    through_all(&limits(), async |world, transport| {
+        let start = world.hub.last();
+        let first = world.begin("news");
+        assert!(matches!(world.hub.begin("news"), Err(Error::Running)));
+        let a = first.send("a").expect("room");
+        let end = first.finish().expect("room");
+        assert!(matches!(world.hub.begin("news"), Err(Error::Ended)));
+        // Nobody has noticed.
+        let mut reader = world.follow(transport, &["news"], None).await;
+        assert_eq!(rest(&mut reader).await, [message(a, "a"), done("news", "finished"), over()]);
+        let second = world.hub.begin_anew("news", &world.hub.bounds()).expect("it has ended");
+        let b = second.send("b").expect("room");
+        second.finish().expect("room");
+        let new = [message(b, "b"), done("news", "finished"), over()];
+        // Who had read the end gets the new life, who had not is told of what it missed.
+        assert_eq!(rest(&mut world.follow(transport, &["news"], Some(end)).await).await, new);
+        let mut late = world.follow(transport, &["news"], Some(start)).await;
+        assert!(matches!(late.message().await, Tiding::Gap { until, .. } if until == end.to_string()));
+        assert_eq!(rest(&mut late).await, new);
+    });
+}
+
+#[test]
+fn an_end_that_was_evicted_is_a_gap_and_then_done() {
+    let mut limits = Limits::DEFAULT;
+    limits.history_bytes = 4_000;
+    through_all(&limits, async |world, transport| {
+        let start = world.hub.last();
+        let answer = world.begin("news");
+        answer.send("a").expect("room");
+        let end = answer.finish().expect("room");
+        for _ in 0..8 {
+            world.hub.publish("busy", "x".repeat(500)).expect("room");
+        }
+        assert_eq!(world.hub.topic("news").expect("it is known").messages, 0);
+        let mut late = world.follow(transport, &["news"], Some(start)).await;
+        assert!(matches!(late.message().await, Tiding::Gap { until, .. } if until == end.to_string()));
+        assert_eq!(rest(&mut late).await, [over()]);
+    });
+}
+
+#[test]
+fn what_has_left_by_its_age_is_a_gap() {
+    let hour = Duration::from_secs(3600);
+    let mut limits = limits();
+    limits.message_age = Some(hour);
+    through_all(&limits, async |world, transport| {
+        let start = world.hub.last();
+        let aged = |data: &str, age| world.hub.send(Message::new("news", data).age(age)).expect("room");
+        let (old, new) = (aged("old", 2 * hour), aged("new", Duration::ZERO));
+        world.hub.send(Message::end("news", "finished")).expect("room");
+        let mut late = world.follow(transport, &["news"], Some(start)).await;
+        assert!(matches!(late.message().await, Tiding::Gap { until, .. } if until == old.to_string()));
+        assert_eq!(rest(&mut late).await, [message(new, "new"), done("news", "finished"), over()]);
+    });
+}
+
+#[test]
+fn a_topic_that_keeps_all_loses_nothing_and_ends_though_it_is_full() {
+    through_all(&limits(), async |world, transport| {
+        let start = world.hub.last();
+        let bounds = world.hub.bounds().keep_all(8_000);
+        let answer = world.hub.begin_with("news", &bounds).expect("room");
+        let text = "x".repeat(500);
+        let mut all = Vec::new();
+        loop {
+            match answer.send(text.clone()) {
+                Ok(id) => all.push(message(id, &text)),
+                Err(error) => break assert!(matches!(error, Error::Full), "{error}"),
+            }
+        }
+        assert!(all.len() > limits().history, "its own bounds hold");
+        for _ in 0..200 {
+            world.hub.publish("busy", "y".repeat(1_000)).expect("the oldest of its own leaves");
+        }
+        answer.finish().expect("room always");
+        all.extend([done("news", "finished"), over()]);
+        assert_eq!(rest(&mut world.follow(transport, &["news"], Some(start)).await).await, all);
     });
 }
 
@@ -388,7 +595,7 @@ fn a_cursor_that_can_not_be_read_is_400_but_for_an_event_source() {
             assert_eq!(client.rest().await, "");
         }
         let mut reader = Reader::open(world.connect(), Transport::Sse, Some("x")).await;
-        assert!(matches!(reader.message().await, Tiding::Gap(_)));
+        assert!(matches!(reader.message().await, Tiding::Gap { .. }));
         world.publish("a");
         let first = async |target: &str, field: &[u8]| {
             let mut client = Client::new(world.connect());
@@ -670,11 +877,42 @@ fn a_poll_is_json_whatever_happens_while_it_is_read() {
 #[test]
 fn two_gaps_of_a_poll_are_a_gap() {
     World::run(limits(), async |world| {
-        let publish = || (0..3).for_each(|_| _ = world.publish(&"x".repeat(3000)));
-        publish();
+        let publish = || [(); 3].map(|()| world.publish(&"x".repeat(3000)));
+        let ids = publish();
         // One before the first message, and one where the rest was pushed out.
-        let answer = read_while(&world, "/poll?after=1-1", publish).await;
+        let answer = read_while(&world, "/poll?after=1-1", || _ = publish()).await;
         assert_eq!((&answer["gap"], answer["messages"].as_array().map(Vec::len)), (&true.into(), Some(1)));
+        assert_eq!(answer["until"], ids[2].to_string(), "the greatest of both");
+    });
+}
+
+#[test]
+fn an_end_behind_the_cursor_of_a_poll_is_not_told_by_it() {
+    // The end comes while the answer is read; what is read is pushed out as well, or not.
+    for pushed in [0, 6] {
+        World::run(Limits::DEFAULT, async |world| {
+            (0..8).for_each(|_| _ = world.publish(&"x".repeat(3000)));
+            let end = || {
+                world.hub.send(Message::end("news", "finished")).expect("published");
+                (0..pushed).for_each(|_| _ = world.hub.publish("busy", "x".repeat(15_000)).expect("room"));
+            };
+            let answer = read_while(&world, "/poll", end).await;
+            assert!(answer.get("done").is_none() && answer["gap"] == (pushed > 0), "{}", answer["next"]);
+            let next = answer["next"].as_str().expect("a cursor");
+            let rest = Client::new(world.connect()).get(&format!("/poll?after={next}"), "").await.json();
+            assert_eq!((&rest["done"], &rest["gap"]), (&true.into(), &(pushed > 0).into()), "{rest}");
+        });
+    }
+}
+
+#[test]
+fn a_poll_of_topics_of_which_one_is_not_there_is_not_done() {
+    World::run(limits(), async |world| {
+        world.hub.begin("news").expect("new").finish().expect("room");
+        let mut client = Client::new(world.connect());
+        assert_eq!(client.get("/any?topic=news", "").await.json()["done"], true);
+        let both = client.get("/any?topic=news&topic=weather", "").await.json();
+        assert_eq!((both["messages"].as_array().map(Vec::len), both.get("done")), (Some(1), None));
     });
 }
 
