@@ -42,7 +42,13 @@ async fn expect_head(client: &mut Client<End>, status: &str, fields: &[&str]) {
 }
 
 /// Reads an answer that is a poll's, and checks all of it.
-async fn expect_poll(client: &mut Client<End>, next: Id, messages: &str, gap: bool, more: &[&str]) {
+async fn expect_poll(client: &mut Client<End>, next: Id, messages: &str, gap: Option<Id>, more: &[&str]) {
+    let gap = gap.map_or("false".to_owned(), |until| format!("true,\"until\":\"{until}\""));
+    expect_poll_saying(client, next, messages, &gap, more).await;
+}
+
+/// The same, with what stands behind `"gap":`.
+async fn expect_poll_saying(client: &mut Client<End>, next: Id, messages: &str, gap: &str, more: &[&str]) {
     let body = format!("{{\"messages\":[{messages}],\"next\":\"{next}\",\"gap\":{gap}}}");
     let (tag, length) = (format!("ETag: \"{next}\""), format!("Content-Length: {}", body.len()));
     let fields = ["Cache-Control: no-store", "Content-Type: application/json", &*tag, &*length];
@@ -98,14 +104,14 @@ fn a_short_poll_has_its_fields() {
     World::run(limits(), async |world| {
         let begin = world.hub.last();
         let mut client = ask(&world, "/poll", "").await;
-        expect_poll(&mut client, begin, "", false, &[]).await;
+        expect_poll(&mut client, begin, "", None, &[]).await;
         let a = world.hub.publish("news", "a").expect("published");
         client.send("GET /poll HTTP/1.1\r\nHost: h\r\n\r\n").await;
-        expect_poll(&mut client, a, &message(a, "a"), false, &[]).await;
+        expect_poll(&mut client, a, &message(a, "a"), None, &[]).await;
         client.send(format!("GET /poll?after={a} HTTP/1.1\r\nHost: h\r\n\r\n")).await;
-        expect_poll(&mut client, a, "", false, &[]).await;
+        expect_poll(&mut client, a, "", None, &[]).await;
         client.send("GET /poll?after=1-1 HTTP/1.1\r\nHost: h\r\n\r\n").await;
-        expect_poll(&mut client, a, &message(a, "a"), true, &[]).await;
+        expect_poll(&mut client, a, &message(a, "a"), Some(begin), &[]).await;
         client.send(format!("GET /poll HTTP/1.1\r\nHost: h\r\nIf-None-Match: \"{a}\"\r\n\r\n")).await;
         expect_unchanged(&mut client, a, &[]).await;
         expect_next(&mut client).await;
@@ -129,6 +135,7 @@ fn a_message_of_a_poll_has_its_event_and_its_key() {
 #[test]
 fn a_long_history_of_a_poll_has_the_same_fields_and_one_cursor() {
     World::run(limits(), async |world| {
+        let begin = world.hub.last();
         let ids: Vec<Id> =
             (0..8).map(|_| world.hub.publish("news", "x".repeat(3000)).expect("published")).collect();
         let last = *ids.last().expect("eight");
@@ -148,7 +155,10 @@ fn a_long_history_of_a_poll_has_the_same_fields_and_one_cursor() {
         let messages: Vec<String> = ids.iter().map(|id| message(*id, &"x".repeat(3000))).collect();
         assert_eq!(
             body,
-            format!("{{\"messages\":[{}],\"next\":\"{last}\",\"gap\":true}}", messages.join(","))
+            format!(
+                "{{\"messages\":[{}],\"next\":\"{last}\",\"gap\":true,\"until\":\"{begin}\"}}",
+                messages.join(",")
+            )
         );
         expect_next(&mut client).await;
     });
@@ -161,9 +171,9 @@ fn a_short_poll_of_a_closed_hub_says_so() {
         world.hub.close();
         // What is kept comes first, and is no end.
         let mut client = ask(&world, "/poll", "").await;
-        expect_poll(&mut client, a, &message(a, "a"), false, &[]).await;
+        expect_poll(&mut client, a, &message(a, "a"), None, &[]).await;
         client.send(format!("GET /poll?after={a} HTTP/1.1\r\nHost: h\r\n\r\n")).await;
-        expect_poll(&mut client, a, "", false, &["Tidings-Reason: closed"]).await;
+        expect_poll(&mut client, a, "", None, &["Tidings-Reason: closed"]).await;
         client.send(format!("GET /poll HTTP/1.1\r\nHost: h\r\nIf-None-Match: \"{a}\"\r\n\r\n")).await;
         expect_unchanged(&mut client, a, &["Tidings-Reason: closed"]).await;
         expect_next(&mut client).await;
@@ -177,7 +187,7 @@ fn a_long_poll_that_waited_in_vain_says_timeout() {
     World::run(limits, async |world| {
         let begin = world.hub.last();
         let mut client = ask(&world, "/wait", "").await;
-        expect_poll(&mut client, begin, "", false, &["Tidings-Reason: timeout"]).await;
+        expect_poll(&mut client, begin, "", None, &["Tidings-Reason: timeout"]).await;
         client.send(format!("GET /wait HTTP/1.1\r\nHost: h\r\nIf-None-Match: \"{begin}\"\r\n\r\n")).await;
         expect_unchanged(&mut client, begin, &["Tidings-Reason: timeout"]).await;
         expect_next(&mut client).await;
@@ -188,12 +198,13 @@ fn a_long_poll_that_waited_in_vain_says_timeout() {
 #[test]
 fn a_long_poll_with_something_to_say_gives_no_reason() {
     World::run(limits(), async |world| {
+        let begin = world.hub.last();
         let mut client = ask(&world, "/wait", "").await;
         world.held(1).await;
         let a = world.hub.publish("news", "a").expect("published");
-        expect_poll(&mut client, a, &message(a, "a"), false, &[]).await;
+        expect_poll(&mut client, a, &message(a, "a"), None, &[]).await;
         client.send("GET /wait?after=1-1 HTTP/1.1\r\nHost: h\r\n\r\n").await;
-        expect_poll(&mut client, a, &message(a, "a"), true, &[]).await;
+        expect_poll(&mut client, a, &message(a, "a"), Some(begin), &[]).await;
         expect_next(&mut client).await;
     });
 }
@@ -212,7 +223,7 @@ fn a_long_poll_of_a_server_that_shuts_down_says_so() {
             let more = [&GO[..], &["Tidings-Reason: shutdown"]].concat();
             match conditional {
                 true => expect_unchanged(&mut client, begin, &more).await,
-                false => expect_poll(&mut client, begin, "", false, &more).await,
+                false => expect_poll(&mut client, begin, "", None, &more).await,
             }
             expect_end(&mut client).await;
         });
@@ -249,7 +260,7 @@ fn a_long_poll_of_a_client_that_ended_its_half_is_answered_at_once() {
             let more = [&GO[..], &["Tidings-Reason: left"]].concat();
             match conditional {
                 true => expect_unchanged(&mut client, begin, &more).await,
-                false => expect_poll(&mut client, begin, "", false, &more).await,
+                false => expect_poll(&mut client, begin, "", None, &more).await,
             }
             world.held(0).await;
             expect_end(&mut client).await;
@@ -264,7 +275,7 @@ fn a_client_that_ended_its_half_gets_what_is_new_and_all_of_its_answers() {
         // What is new needs no reason.
         let mut client = ask(&world, &format!("/wait?after={before}"), "").await;
         client.finish().await;
-        expect_poll(&mut client, a, &message(a, "a"), false, &[]).await;
+        expect_poll(&mut client, a, &message(a, "a"), None, &[]).await;
         expect_end(&mut client).await;
         // A request behind the poll is answered too, and then it ends.
         let mut client = ask(&world, "/wait", "").await;
@@ -295,7 +306,7 @@ fn a_long_poll_of_a_closed_hub_is_told_to_come_back_later() {
         world.held(0).await;
         // From then on as well, behind what is kept.
         let mut client = ask(&world, "/wait?after=earliest", "").await;
-        expect_poll(&mut client, a, &message(a, "a"), false, &[]).await;
+        expect_poll(&mut client, a, &message(a, "a"), None, &[]).await;
         for (target, fields) in [
             ("/wait", ""),
             (&*format!("/wait?after={a}"), ""),
@@ -306,6 +317,139 @@ fn a_long_poll_of_a_closed_hub_is_told_to_come_back_later() {
             expect_refusal(&mut client, CLOSED, &["Tidings-Reason: closed"]).await;
         }
         expect_next(&mut client).await;
+    });
+}
+
+/// What stands behind `"gap":` in an answer after which no further poll is needed.
+const DONE: &str = "false,\"done\":true";
+
+fn end(id: Id, reason: &str) -> String {
+    format!(r#"{{"id":"{id}","topic":"news","done":true,"reason":"{reason}"}}"#)
+}
+
+#[test]
+fn the_end_of_a_topic_is_in_the_messages_of_a_poll_and_at_its_top() {
+    World::run(limits(), async |world| {
+        let answer = world.hub.begin("news").expect("new");
+        let a = answer.send("a").expect("room");
+        let id = answer.finish_with("\"stop\"").expect("room");
+        let both = format!("{},{}", message(a, "a"), end(id, r#"\"stop\""#));
+        for target in ["/poll", "/poll?after=earliest", "/wait?after=earliest"] {
+            let mut client = ask(&world, target, "").await;
+            expect_poll_saying(&mut client, id, &both, DONE, &[]).await;
+            expect_next(&mut client).await;
+        }
+        let mut client = ask(&world, &format!("/poll?after={id}"), "").await;
+        expect_poll_saying(&mut client, id, "", DONE, &["Tidings-Reason: done"]).await;
+        client.send(format!("GET /poll HTTP/1.1\r\nHost: h\r\nIf-None-Match: \"{id}\"\r\n\r\n")).await;
+        expect_unchanged(&mut client, id, &["Tidings-Reason: done"]).await;
+        expect_next(&mut client).await;
+    });
+}
+
+#[test]
+fn a_long_poll_behind_the_end_is_answered_at_once() {
+    for held in [0, 1] {
+        let mut limits = limits();
+        limits.held = held;
+        World::run(limits, async |world| {
+            let id = world.hub.begin("news").expect("new").finish().expect("room");
+            // That the hub is closed as well is of no matter.
+            for _ in 0..2 {
+                let tag = format!("If-None-Match: \"{id}\"\r\n");
+                for (target, fields) in [("/wait", ""), ("/any?topic=news&wait=1", ""), ("/wait", &*tag)] {
+                    let mut client = ask(&world, target, fields).await;
+                    let more = ["Tidings-Reason: done", "Retry-After: 3"];
+                    expect_poll_saying(&mut client, id, "", DONE, &more).await;
+                    expect_next(&mut client).await;
+                }
+                world.hub.close();
+            }
+        });
+    }
+}
+
+#[test]
+fn a_long_poll_that_is_held_is_answered_by_the_end() {
+    World::run(limits(), async |world| {
+        let answer = world.hub.begin("news").expect("new");
+        let mut client = ask(&world, "/wait", "").await;
+        world.held(1).await;
+        drop(answer);
+        let id = world.hub.last();
+        expect_poll_saying(&mut client, id, &end(id, "dropped"), DONE, &[]).await;
+        expect_next(&mut client).await;
+    });
+}
+
+#[test]
+fn an_event_stream_has_an_event_for_the_end_and_ends() {
+    World::run(limits(), async |world| {
+        let answer = world.hub.begin("news").expect("new");
+        let mut client = open_events(&world, "/events").await;
+        let a = answer.send("a").expect("room");
+        assert_eq!(client.chunk().await, Some(format!("id: {a}\ndata: a\n\n")));
+        let id = answer.finish().expect("room");
+        let data = r#"{"topic":"news","done":true,"reason":"finished"}"#;
+        assert_eq!(client.chunk().await, Some(format!("event: done\nid: {id}\ndata: {data}\n\n")));
+        expect_last_word(&mut client, "done").await;
+        expect_next(&mut client).await;
+        // Whoever comes back is told to stop, by GET and by HEAD; whoever comes late gets all of it.
+        for method in ["GET", "HEAD"] {
+            let fields = format!("Host: h\r\nLast-Event-ID: {id}\r\n\r\n");
+            client.send(format!("{method} /events HTTP/1.1\r\n{fields}")).await;
+            expect_head(&mut client, "204 No Content", &["Cache-Control: no-store"]).await;
+        }
+        let body = client.get("/events?after=earliest&envelope=1", "").await.body;
+        let (first, last) = (message(a, "a"), end(id, "finished"));
+        let events = format!("id: {a}\ndata: {first}\n\nevent: done\nid: {id}\ndata: {last}\n\n");
+        assert_eq!(body, format!("id: 0-0\nretry: 3000\n\n{events}: done\n\n"));
+        expect_next(&mut client).await;
+    });
+}
+
+#[test]
+fn an_event_stream_that_can_not_be_held_says_that_it_is_done_rather_than_that_there_is_no_place() {
+    let mut limits = limits();
+    limits.held = 0;
+    World::run(limits, async |world| {
+        world.hub.begin("news").expect("new").finish().expect("room");
+        let body = ask(&world, "/events?after=earliest", "").await.answer().await.body;
+        assert!(body.contains("event: done\n") && body.ends_with("\n\n: done\n\n"), "{body}");
+    });
+}
+
+#[test]
+fn a_feed_has_a_frame_for_the_end_and_is_closed() {
+    World::run(limits(), async |world| {
+        let answer = world.hub.begin("news").expect("new");
+        let mut client = open_feed(&world).await;
+        let id = answer.finish().expect("room");
+        assert_eq!(frame(&mut client).await, (1, end(id, "finished").into_bytes()));
+        expect_close(&mut client, 1000, "done").await;
+        let mut client = open_feed_of_a_closed_hub(&world).await;
+        expect_close(&mut client, 1000, "done").await;
+    });
+}
+
+#[test]
+fn the_removal_of_a_value_has_its_key() {
+    World::run(limits(), async |world| {
+        world.hub.send(Message::new("news", "1").key("k")).expect("published");
+        let before = world.hub.last();
+        let id = world.hub.remove("news", "k").expect("published");
+        let removal = format!(r#"{{"id":"{id}","topic":"news","key":"k","removed":true}}"#);
+        let mut client = ask(&world, &format!("/wait?after={before}"), "").await;
+        expect_poll(&mut client, id, &removal, None, &[]).await;
+        for (envelope, data) in [(0, r#"{"topic":"news","key":"k","removed":true}"#), (1, &removal)] {
+            let mut client = ask(&world, &format!("/events?after={before}&envelope={envelope}"), "").await;
+            client.until("retry: 3000\n\n\r\n").await;
+            assert_eq!(client.chunk().await, Some(format!("event: removed\nid: {id}\ndata: {data}\n\n")));
+        }
+        let mut client = ask(&world, &format!("/ws?after={before}"), UPGRADE).await;
+        client.until("\r\n\r\n").await;
+        frame(&mut client).await;
+        assert_eq!(frame(&mut client).await, (1, removal.into_bytes()));
     });
 }
 
@@ -320,7 +464,7 @@ fn a_long_poll_that_can_not_be_held_is_told_to_come_back_later() {
         expect_refusal(&mut client, FULL, &["Tidings-Reason: full"]).await;
         let a = world.hub.publish("news", "a").expect("published");
         client.send("GET /wait?after=earliest HTTP/1.1\r\nHost: h\r\n\r\n").await;
-        expect_poll(&mut client, a, &message(a, "a"), false, &[]).await;
+        expect_poll(&mut client, a, &message(a, "a"), None, &[]).await;
         expect_next(&mut client).await;
     });
 }
@@ -477,19 +621,19 @@ fn an_event_has_its_id_its_name_and_its_data() {
 }
 
 #[test]
-fn a_gap_of_an_event_stream_says_what_is_kept_and_where_to_go_on() {
+fn a_gap_of_an_event_stream_says_up_to_where_it_goes_and_where_to_go_on() {
     World::run(limits(), async |world| {
         let begin = world.hub.last();
         let mut client = ask(&world, "/events?after=1-1", "").await;
         expect_head(&mut client, "200 OK", &EVENTS).await;
         assert_eq!(client.chunk().await.as_deref(), Some("retry: 3000\n\n"));
-        let gap = format!(r#"{{"gap":true,"oldest":null,"next":"{begin}"}}"#);
+        let gap = format!(r#"{{"gap":true,"until":"{begin}","next":"{begin}"}}"#);
         assert_eq!(client.chunk().await, Some(format!("event: gap\nid: {begin}\ndata: {gap}\n\n")));
         let a = world.hub.publish("news", "a").expect("published");
         let mut client = ask(&world, "/events?after=1-1", "").await;
         expect_head(&mut client, "200 OK", &EVENTS).await;
         client.chunk().await.expect("the time to come back");
-        let gap = format!(r#"{{"gap":true,"oldest":"{a}","next":"{begin}"}}"#);
+        let gap = format!(r#"{{"gap":true,"until":"{begin}","next":"{begin}"}}"#);
         assert_eq!(client.chunk().await, Some(format!("event: gap\nid: {begin}\ndata: {gap}\n\n")));
         assert_eq!(client.chunk().await, Some(format!("id: {a}\ndata: a\n\n")));
     });
@@ -769,7 +913,7 @@ fn a_feed_has_frames_for_messages_gaps_and_cursors_that_moved() {
         let mut client = ask(&world, "/ws?after=1-1", UPGRADE).await;
         client.until("\r\n\r\n").await;
         // The gap comes first, for it carries the cursor.
-        let gap = format!(r#"{{"gap":true,"oldest":null,"next":"{begin}"}}"#);
+        let gap = format!(r#"{{"gap":true,"until":"{begin}","next":"{begin}"}}"#);
         assert_eq!(frame(&mut client).await, (1, gap.into_bytes()));
         // A heartbeat is a ping, and the cursor if it moved.
         assert_eq!(frame(&mut client).await.0, 9);

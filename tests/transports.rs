@@ -92,7 +92,7 @@ fn what_was_evicted_is_a_gap_and_the_rest_comes() {
         let mut calm = world.open(transport, Some(ids[1])).await;
         assert_eq!(calm.message().await, message(ids[2], "c"));
         let mut reader = world.open(transport, Some(ids[0])).await;
-        assert!(matches!(reader.message().await, Tiding::Gap(_)));
+        assert!(matches!(reader.message().await, Tiding::Gap { .. }));
         for (id, data) in [(ids[2], "c"), (ids[3], "d"), (ids[4], "e")] {
             assert_eq!(reader.message().await, message(id, data));
         }
@@ -104,7 +104,7 @@ fn the_cursor_of_a_gap_brings_all_that_is_kept_and_no_further_gap() {
     through_all(&limits(), async |world, transport| {
         let ids = ["a", "b", "c", "d", "e"].map(|data| world.publish(data));
         let mut reader = world.open(transport, Some(ids[0])).await;
-        let Tiding::Gap(next) = reader.message().await else { panic!("no gap") };
+        let Tiding::Gap { next, .. } = reader.message().await else { panic!("no gap") };
         let mut resumed = Reader::open(world.connect(), transport, Some(&next)).await;
         assert_eq!(resumed.next().await, Tiding::Cursor(next));
         // A poll has told everything by then, a stream nothing.
@@ -115,13 +115,30 @@ fn the_cursor_of_a_gap_brings_all_that_is_kept_and_no_further_gap() {
 }
 
 #[test]
+fn all_that_is_missing_is_at_most_where_the_gap_goes() {
+    through_all(&limits(), async |world, transport| {
+        // The hole is behind the first that is shown: whoever fetches what is missing has to know.
+        let begin = world.hub.last();
+        let quiet = world.hub.publish("weather", "quiet").expect("published");
+        let ids = ["a", "b", "c", "d", "e"].map(|data| world.publish(data));
+        let topics = ["news", "weather"];
+        let begin = begin.to_string();
+        let mut reader = Reader::any(world.connect(), transport, "/any", &topics, Some(&begin)).await;
+        let Tiding::Gap { until, .. } = reader.message().await else { panic!("no gap") };
+        assert_eq!(until, ids[1].to_string());
+        assert_eq!(reader.message().await, message(quiet, "quiet"));
+        assert_eq!(reader.message().await, message(ids[2], "c"));
+    });
+}
+
+#[test]
 fn a_cursor_of_the_last_run_is_a_gap() {
     through_all(&limits(), async |world, transport| {
         let before = Hub::new(&limits());
         let old = Id::new(before.last().epoch() - (1 << 20), 1);
         let id = world.publish("new");
         let mut reader = world.open(transport, Some(old)).await;
-        assert!(matches!(reader.message().await, Tiding::Gap(_)));
+        assert!(matches!(reader.message().await, Tiding::Gap { .. }));
         assert_eq!(reader.message().await, message(id, "new"));
     });
 }
@@ -132,7 +149,7 @@ fn a_gap_is_told_before_any_cursor() {
         world.publish("new");
         // Whoever is cut off after the first thing that it got has heard of its gap.
         let mut reader = world.open(transport, Some(Id::MAX)).await;
-        assert!(matches!(reader.next().await, Tiding::Gap(_)));
+        assert!(matches!(reader.next().await, Tiding::Gap { .. }));
     });
 }
 
@@ -141,7 +158,7 @@ fn a_forged_cursor_is_a_gap() {
     through_all(&limits(), async |world, transport| {
         let id = world.publish("new");
         let mut reader = world.open(transport, Some(Id::new(id.epoch(), id.seq() + 1))).await;
-        assert!(matches!(reader.message().await, Tiding::Gap(_)));
+        assert!(matches!(reader.message().await, Tiding::Gap { .. }));
         assert_eq!(reader.message().await, message(id, "new"));
     });
 }
@@ -150,7 +167,8 @@ fn a_forged_cursor_is_a_gap() {
 fn a_gap_with_nothing_kept_is_told_as_well() {
     through_all(&limits(), async |world, transport| {
         let mut reader = world.open(transport, Some(Id::new(1, 1))).await;
-        assert_eq!(reader.message().await, Tiding::Gap(world.hub.last().to_string()));
+        let begin = world.hub.last().to_string();
+        assert_eq!(reader.message().await, Tiding::Gap { until: begin.clone(), next: begin });
         let id = world.publish("first");
         assert_eq!(reader.message().await, message(id, "first"));
     });
@@ -390,7 +408,7 @@ fn a_cursor_that_can_not_be_read_is_400_but_for_an_event_source() {
             assert_eq!(client.rest().await, "");
         }
         let mut reader = Reader::open(world.connect(), Transport::Sse, Some("x")).await;
-        assert!(matches!(reader.message().await, Tiding::Gap(_)));
+        assert!(matches!(reader.message().await, Tiding::Gap { .. }));
         world.publish("a");
         let first = async |target: &str, field: &[u8]| {
             let mut client = Client::new(world.connect());
@@ -672,11 +690,42 @@ fn a_poll_is_json_whatever_happens_while_it_is_read() {
 #[test]
 fn two_gaps_of_a_poll_are_a_gap() {
     World::run(limits(), async |world| {
-        let publish = || (0..3).for_each(|_| _ = world.publish(&"x".repeat(3000)));
-        publish();
+        let publish = || [(); 3].map(|()| world.publish(&"x".repeat(3000)));
+        let ids = publish();
         // One before the first message, and one where the rest was pushed out.
-        let answer = read_while(&world, "/poll?after=1-1", publish).await;
+        let answer = read_while(&world, "/poll?after=1-1", || _ = publish()).await;
         assert_eq!((&answer["gap"], answer["messages"].as_array().map(Vec::len)), (&true.into(), Some(1)));
+        assert_eq!(answer["until"], ids[2].to_string(), "the greatest of both");
+    });
+}
+
+#[test]
+fn an_end_behind_the_cursor_of_a_poll_is_not_told_by_it() {
+    // The end comes while the answer is read; what is read is pushed out as well, or not.
+    for pushed in [0, 6] {
+        World::run(Limits::DEFAULT, async |world| {
+            (0..8).for_each(|_| _ = world.publish(&"x".repeat(3000)));
+            let end = || {
+                world.hub.send(Message::end("news", "finished")).expect("published");
+                (0..pushed).for_each(|_| _ = world.hub.publish("busy", "x".repeat(15_000)).expect("room"));
+            };
+            let answer = read_while(&world, "/poll", end).await;
+            assert!(answer.get("done").is_none() && answer["gap"] == (pushed > 0), "{}", answer["next"]);
+            let next = answer["next"].as_str().expect("a cursor");
+            let rest = Client::new(world.connect()).get(&format!("/poll?after={next}"), "").await.json();
+            assert_eq!((&rest["done"], &rest["gap"]), (&true.into(), &(pushed > 0).into()), "{rest}");
+        });
+    }
+}
+
+#[test]
+fn a_poll_of_topics_of_which_one_is_not_there_is_not_done() {
+    World::run(limits(), async |world| {
+        world.hub.begin("news").expect("new").finish().expect("room");
+        let mut client = Client::new(world.connect());
+        assert_eq!(client.get("/any?topic=news", "").await.json()["done"], true);
+        let both = client.get("/any?topic=news&topic=weather", "").await.json();
+        assert_eq!((both["messages"].as_array().map(Vec::len), both.get("done")), (Some(1), None));
     });
 }
 

@@ -50,8 +50,8 @@ impl Log {
                 follows.push(self.follow(key, after));
             }
         }
-        if is_brief {
-            follows.extend(self.absent(&missing, after));
+        if is_brief && !missing.is_empty() {
+            follows.push(self.absent(&missing, after));
         }
         self.readers += 1;
         // Judged now: the log may pass a foreign cursor before the first read.
@@ -85,12 +85,12 @@ impl Log {
         Follow::new(key, told)
     }
 
-    /// What a brief reader is to be told of topics that are not there, if anything.
-    fn absent(&self, names: &[&str], after: Option<Id>) -> Option<Follow> {
+    /// What a brief reader is to be told of topics that are not there: nothing, or a gap.
+    fn absent(&self, names: &[&str], after: Option<Id>) -> Follow {
         let is_fresh = after == Some(Id::EARLIEST);
         let losses = names.iter().map(|name| self.loss_of(name));
         let floors = losses.filter(|loss| !is_fresh || loss.doubt > Doubt::None).map(|loss| loss.floor);
-        floors.max().map(Follow::absent)
+        Follow::absent(floors.max().unwrap_or(Id::EARLIEST))
     }
 
     /// Takes a reader out; returns its wakers, to be dropped behind the lock.

@@ -2,16 +2,27 @@
 
 use crate::{Batch, Published};
 
-/// The JSON object of a message: `{"id":ID,"topic":TOPIC,"data":TEXT}`, with `event` and `key` if it has them.
+/// The JSON object of a message: `{"id":ID,"topic":TOPIC,"data":TEXT}`, with `event` and `key` if it has them. In place of
+/// `data` an end has `"done":true,"reason":TEXT`, and the removal of a key's value `"removed":true`.
 pub(super) fn message_json(message: &Published) -> Vec<u8> {
+    object(message, Some(&message.id().to_string()))
+}
+
+/// The same without the id: the data of an event, which has the id itself.
+pub(super) fn notice_json(message: &Published) -> Vec<u8> {
+    object(message, None)
+}
+
+fn object(message: &Published, id: Option<&str>) -> Vec<u8> {
     let mut json = Vec::with_capacity(64 + message.data().len());
-    let id = message.id().to_string();
+    let (data, is_notice) = (Some(message.data()), message.is_end() || message.is_removed());
     let members = [
-        ("{\"id\":", Some(&*id)),
-        (",\"topic\":", Some(message.topic())),
+        ("{\"id\":", id),
+        (if id.is_some() { ",\"topic\":" } else { "{\"topic\":" }, Some(message.topic())),
         (",\"event\":", message.event()),
         (",\"key\":", message.key()),
-        (",\"data\":", Some(message.data())),
+        (",\"done\":true,\"reason\":", data.filter(|_| message.is_end())),
+        (",\"data\":", data.filter(|_| !is_notice)),
     ];
     for (name, value) in members {
         if let Some(value) = value {
@@ -19,7 +30,7 @@ pub(super) fn message_json(message: &Published) -> Vec<u8> {
             push_json(value, &mut json);
         }
     }
-    json.push(b'}');
+    json.extend_from_slice(if message.is_removed() { b",\"removed\":true}" } else { b"}" });
     json
 }
 
@@ -29,10 +40,8 @@ fn push_json(text: &str, out: &mut Vec<u8>) {
     let _ = serde_json::to_writer(out, text);
 }
 
-/// The JSON object that tells of a gap: the id of the oldest message that is kept, and the cursor from which to go on.
-pub(super) fn gap_json(batch: &Batch) -> String {
-    match batch.messages.first() {
-        Some(oldest) => format!(r#"{{"gap":true,"oldest":"{}","next":"{}"}}"#, oldest.id(), batch.from),
-        None => format!(r#"{{"gap":true,"oldest":null,"next":"{}"}}"#, batch.from),
-    }
+/// The JSON object that tells of the gap of a batch, if it has one: up to where messages may be missing, and the cursor
+/// from which to go on.
+pub(super) fn gap_json(batch: &Batch) -> Option<String> {
+    batch.gap.map(|until| format!(r#"{{"gap":true,"until":"{until}","next":"{}"}}"#, batch.from))
 }

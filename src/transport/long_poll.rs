@@ -1,8 +1,8 @@
 //! Long poll: what is new, or the next message.
 
 use super::cursor::poll_cursor;
-use super::poll::{answer, nothing};
-use crate::{Batch, Exchange, Hub, Response, Result, Subscription, Wait};
+use super::poll::{answer, done, nothing};
+use crate::{Batch, Exchange, Hub, Id, Response, Result, Subscription, Wait};
 
 /// Answers as [`poll`](super::poll) does, but holds the request while nothing is new, for at most
 /// [`Limits::poll_wait`](crate::Limits::poll_wait). A request without a cursor is held until the next message. HEAD is
@@ -15,6 +15,7 @@ use crate::{Batch, Exchange, Hub, Response, Result, Subscription, Wait};
 /// | `timeout` | 200 or 304 | the request was held for `poll_wait` |
 /// | `left` | 200 or 304 | the client has ended its half of the connection |
 /// | `shutdown` | 200 or 304 | the server shuts down |
+/// | `done` | 200 with `"done":true`, also to `If-None-Match` | all topics have ended, and the client has all of them that is kept |
 /// | `closed` | 503 | the hub is closed, and all that it keeps is behind the cursor |
 /// | `full` | 503 | no place among the [held](crate::Limits::held) requests is free |
 ///
@@ -57,6 +58,8 @@ async fn begin<'c, 'h>(mut ex: Exchange<'c>, hub: &'h Hub, topics: &[&str]) -> R
     let closed = hub.is_closed();
     if let Some(batch) = news.try_next() {
         answer(ex, hub, news, batch).await?;
+    } else if news.is_done() {
+        finish(ex, news.cursor()).await?;
     } else if closed {
         refuse(ex, CLOSED).await?;
     } else if ex.method() == "HEAD" {
@@ -84,6 +87,7 @@ impl Held<'_, '_> {
     async fn end(mut self, end: Wait<Option<Batch>>) -> Result<()> {
         let reason = match end {
             Wait::Ready(Some(batch)) => return answer(self.ex, self.hub, self.news, batch).await,
+            Wait::Ready(None) if self.news.is_done() => return finish(self.ex, self.news.cursor()).await,
             Wait::Ready(None) => return refuse(self.ex, CLOSED).await,
             // A client that has ended its half still reads.
             Wait::Left => "left",
@@ -100,6 +104,12 @@ impl Held<'_, '_> {
         }
         self.ex.reply(nothing).await
     }
+}
+
+/// Answers that all topics have ended; to a conditional request as well, for a 304 has no body to say so in.
+async fn finish(ex: Exchange<'_>, next: Id) -> Result<()> {
+    let done = done(next, false).header("Retry-After", ex.server().retry_after());
+    ex.reply(done).await
 }
 
 /// Why nothing will come: the value of `Tidings-Reason`, and a sentence.

@@ -8,11 +8,19 @@ use super::json::message_json;
 use crate::{Batch, Exchange, Frame, Hub, Id, Published, Response, Result, Subscription};
 
 /// Answers at once with what the hub keeps behind the request's cursor, as
-/// `{"messages":[{"id","topic","data"}],"next":ID,"gap":bool}` with `ETag: "ID"`. A message that was published with an
+/// `{"messages":[{"id","topic","data"}],"next":ID,"gap":false}` with `ETag: "ID"`. A message that was published with an
 /// `event` or a `key` has these members too. Without a cursor the answer has all that is kept.
 ///
-/// While nothing is new, a cursor by `If-None-Match` is answered 304, and any other 200 with no messages. If the hub is
-/// closed, so that nothing new will come, both have `Tidings-Reason: closed`.
+/// If messages may be missing, it is `"gap":true,"until":ID`; see [gaps](super#gaps). An answer of many messages goes out
+/// in pieces, and what leaves meanwhile is missing too: `until` is the greatest of what was told by then.
+///
+/// The end of a topic is `{"id","topic","done":true,"reason"}` among the messages, the removal of a key's value
+/// `{"id","topic","key","removed":true}`. When all topics have ended, and the client has all of them that is kept, the
+/// answer itself has `"done":true` behind its `gap`: it needs no further poll.
+///
+/// While nothing is new, a cursor by `If-None-Match` is answered 304, and any other 200 with no messages. If nothing new
+/// will come, both have `Tidings-Reason: done`, for all topics have ended, or `Tidings-Reason: closed`, for the hub is
+/// closed.
 ///
 /// `If-None-Match` is a list (RFC 9110, 13.1.2): one tag that matches is enough. A tag with an ending that a compressing
 /// proxy has added, such as `-gzip`, is the tag without it. A tag that this hub did not give out is a gap, if no other tag
@@ -42,6 +50,7 @@ pub async fn poll(ex: Exchange<'_>, hub: &Hub, topics: &[&str]) -> Result<()> {
     let closed = hub.is_closed();
     match news.try_next() {
         Some(batch) => Box::pin(answer(ex, hub, news, batch)).await,
+        None if news.is_done() => ex.reply(done(news.cursor(), conditional)).await,
         None if closed => {
             ex.reply(nothing(news.cursor(), conditional).header("Tidings-Reason", "closed")).await
         }
@@ -70,11 +79,20 @@ fn json(head: Response, body: Vec<u8>) -> Response {
 
 /// The answer that nothing is new.
 pub(super) fn nothing(next: Id, conditional: bool) -> Response {
+    empty(next, conditional, false)
+}
+
+/// The answer that nothing is new and nothing will come, for all topics have ended.
+pub(super) fn done(next: Id, conditional: bool) -> Response {
+    empty(next, conditional, true).header("Tidings-Reason", "done")
+}
+
+fn empty(next: Id, conditional: bool, done: bool) -> Response {
     let tag = tag(next);
     if conditional {
         return head(tag).with_status(304);
     }
-    let body = whole(&[], &tag, false);
+    let body = whole(&[], &tag, None, done);
     json(head(tag), body)
 }
 
@@ -84,17 +102,17 @@ pub(super) async fn answer(ex: Exchange<'_>, hub: &Hub, mut news: Subscription, 
     let last = hub.last();
     if batch.next >= last {
         let tag = tag(batch.next);
-        let body = whole(&batch.messages, &tag, batch.gap.is_some());
+        let body = whole(&batch.messages, &tag, batch.gap, news.is_done());
         // Its copy is enough while the client reads.
         drop(batch);
         return ex.reply(json(head(tag), body)).await;
     }
     // The cursor is in the head: the answer has all up to it, or tells of a gap.
-    let (tag, mut body, mut any, mut gap) = (tag(last), START.to_vec(), false, false);
+    let (tag, mut body, mut any, mut gap) = (tag(last), START.to_vec(), false, None);
     let mut stream = ex.stream(json(head(tag.clone()), Vec::new())).await?;
     let mut more = Some(batch);
     while let Some(mut batch) = more {
-        gap |= batch.gap.is_some();
+        gap = gap.max(batch.gap);
         batch.messages.retain(|message| message.id() <= last);
         push_messages(&batch.messages, &mut any, &mut body);
         let next = batch.next;
@@ -103,7 +121,8 @@ pub(super) async fn answer(ex: Exchange<'_>, hub: &Hub, mut news: Subscription, 
         body.clear();
         more = if next < last { news.try_next() } else { None };
     }
-    push_end(&tag, gap, &mut body);
+    // An end behind the answer's cursor is for the next one to tell.
+    push_end(&tag, gap, news.is_done() && news.cursor() <= last, &mut body);
     stream.write(&body).await?;
     stream.finish().await
 }
@@ -112,13 +131,13 @@ pub(super) async fn answer(ex: Exchange<'_>, hub: &Hub, mut news: Subscription, 
 const START: &[u8] = b"{\"messages\":[";
 
 /// The body of an answer that goes out whole.
-fn whole(messages: &[Arc<Published>], tag: &str, gap: bool) -> Vec<u8> {
+fn whole(messages: &[Arc<Published>], tag: &str, gap: Option<Id>, done: bool) -> Vec<u8> {
     let frames = messages.iter().map(|message| message.frame(Frame::Json, message_json).len() + 1);
-    // What stands around the messages takes 42 bytes at most.
-    let mut body = Vec::with_capacity(frames.sum::<usize>() + tag.len() + 42);
+    // What stands around the messages takes 56 bytes at most, and the id of a gap 43.
+    let mut body = Vec::with_capacity(frames.sum::<usize>() + tag.len() + gap.map_or(56, |_| 99));
     body.extend_from_slice(START);
     push_messages(messages, &mut false, &mut body);
-    push_end(tag, gap, &mut body);
+    push_end(tag, gap, done, &mut body);
     body
 }
 
@@ -133,8 +152,14 @@ fn push_messages(messages: &[Arc<Published>], any: &mut bool, body: &mut Vec<u8>
 }
 
 /// Appends what stands behind the messages.
-fn push_end(tag: &str, gap: bool, body: &mut Vec<u8>) {
-    for part in ["],\"next\":", tag, if gap { ",\"gap\":true}" } else { ",\"gap\":false}" }] {
+fn push_end(next: &str, gap: Option<Id>, done: bool, body: &mut Vec<u8>) {
+    let until = gap.map(tag);
+    let gap = match &until {
+        Some(until) => ["true,\"until\":", until],
+        None => ["false", ""],
+    };
+    for part in ["],\"next\":", next, ",\"gap\":", gap[0], gap[1], if done { ",\"done\":true}" } else { "}" }]
+    {
         body.extend_from_slice(part.as_bytes());
     }
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::cursor::stream_cursor;
-use super::json::{gap_json, message_json};
+use super::json::{gap_json, message_json, notice_json};
 use crate::{
     Batch, BodyWriter, Error, Event, Exchange, Frame, Hub, Id, Published, Response, Result, Subscription,
     Wait,
@@ -14,20 +14,30 @@ use crate::{
 /// id is a gap.
 ///
 /// The first event has no data: it is `retry:` and the cursor. When [`Limits::ping`](crate::Limits::ping) has passed
-/// without a message, a heartbeat follows: the cursor if it moved, else a comment. A gap is `event: gap`. With
-/// `?envelope=1` the data of a message is the JSON object that a WebSocket gets.
+/// without a message, a heartbeat follows: the cursor if it moved, else a comment. With `?envelope=1` the data of a message
+/// is the JSON object that a WebSocket gets.
+///
+/// Three events have a name and data of their own. An end and a removal have their ids.
+///
+/// | event | data | when |
+/// | --- | --- | --- |
+/// | `gap` | `{"gap":true,"until":ID,"next":ID}` | messages may be missing; see [gaps](super#gaps) |
+/// | `done` | `{"topic":TOPIC,"done":true,"reason":TEXT}` | a topic has ended |
+/// | `removed` | `{"topic":TOPIC,"key":KEY,"removed":true}` | the value of a key is no more |
 ///
 /// The last event is a comment that says why the stream ends:
 ///
 /// | comment | when |
 /// | --- | --- |
+/// | `done` | all topics have ended, and all of them that is kept was sent |
 /// | `closed` | the hub is closed, and all that it keeps was sent |
 /// | `shutdown` | the server shuts down |
 /// | `age` | the stream has lived for [`Limits::stream_age`](crate::Limits::stream_age) |
 /// | `left` | the client has ended its half of the connection |
 /// | `full` | no place among the [held](crate::Limits::held) requests is free; what is kept was sent |
 ///
-/// An EventSource comes back after `retry:`. If the hub is closed and nothing is new, it gets 204, so that it stops.
+/// An EventSource comes back after `retry:`. If nothing is new and nothing can come, since all topics have ended or the hub
+/// is closed, it gets 204, so that it stops.
 ///
 /// # Errors
 ///
@@ -67,7 +77,7 @@ async fn open<'c>(mut ex: Exchange<'c>, hub: &Hub, topics: &[&str]) -> Result<Op
     // Asked before the messages are read: one that is published in between must not be missed.
     let closed = hub.is_closed();
     let first = news.try_next();
-    if first.is_none() && closed {
+    if first.is_none() && (closed || news.is_done()) {
         ex.reply(Response::new(204).header("Cache-Control", "no-store")).await?;
         return Ok(None);
     }
@@ -142,7 +152,7 @@ impl Feed<'_> {
     fn push_next(&mut self, wait: Wait<Option<Batch>>) -> Result<Option<&'static str>> {
         match wait {
             Wait::Ready(Some(batch)) => self.push_batch(&batch)?,
-            Wait::Ready(None) => return Ok(Some("closed")),
+            Wait::Ready(None) => return Ok(Some(if self.news.is_done() { "done" } else { "closed" })),
             Wait::Shutdown => return Ok(Some("shutdown")),
             // A client that has ended its half still reads.
             Wait::Left => return Ok(Some("left")),
@@ -168,7 +178,8 @@ impl Feed<'_> {
             drop(batch);
             self.stream.flush().await?;
         }
-        last_word(self.stream, "full").await
+        let reason = if self.news.is_done() { "done" } else { "full" };
+        last_word(self.stream, reason).await
     }
 
     /// Adds the cursor if it moved since the client was last told, else a comment.
@@ -184,16 +195,15 @@ impl Feed<'_> {
     /// Adds the gap of a batch, if it has one, and its messages.
     fn push_batch(&mut self, batch: &Batch) -> Result<()> {
         self.told = batch.next;
-        if batch.gap.is_some() {
-            let (id, data) = (batch.from.to_string(), gap_json(batch));
-            self.push(&Event::data(&data).name("gap").id(&id))?;
+        if let Some(gap) = gap_json(batch) {
+            self.push(&Event::data(&gap).name("gap").id(&batch.from.to_string()))?;
         }
         for message in &batch.messages {
             if self.envelope {
                 let json = message.frame(Frame::Json, message_json);
-                self.stream.push(&event(message, core::str::from_utf8(&json).unwrap_or_default()))?;
+                self.stream.push(&event(message, &json))?;
             } else {
-                self.stream.push(&message.frame(Frame::Sse, |message| event(message, message.data())))?;
+                self.stream.push(&message.frame(Frame::Sse, plain_event))?;
             }
         }
         Ok(())
@@ -204,12 +214,26 @@ impl Feed<'_> {
     }
 }
 
+/// A message as an event whose data is its text, or, of an end or a removal, which would be nothing without a topic or a
+/// key, an object.
+fn plain_event(message: &Published) -> Vec<u8> {
+    match message.is_end() || message.is_removed() {
+        true => event(message, &notice_json(message)),
+        false => event(message, message.data().as_bytes()),
+    }
+}
+
 /// A message as an event with this data.
-fn event(message: &Published, data: &str) -> Vec<u8> {
-    let id = message.id().to_string();
+fn event(message: &Published, data: &[u8]) -> Vec<u8> {
+    let (id, data) = (message.id().to_string(), core::str::from_utf8(data).unwrap_or_default());
     let event = Event::data(data).id(&id);
+    let name = match message {
+        _ if message.is_end() => Some("done"),
+        _ if message.is_removed() => Some("removed"),
+        _ => message.event(),
+    };
     // The hub has checked the event name, so this can't fail.
-    match message.event() {
+    match name {
         Some(name) => event.name(name).encode(),
         None => event.encode(),
     }

@@ -7,10 +7,12 @@ use super::cursor::after;
 use super::json::{gap_json, message_json};
 use crate::{Batch, Exchange, Frame, Hub, Id, Published, Result, Subscription, Wait, WebSocket};
 
-/// Sends what is published: each message is a text frame `{"id","topic","data"}`, with `event` and `key` if it has them.
-/// The cursor is in `?after=`; an empty one is none.
+/// Sends what is published: each message is a text frame `{"id","topic","data"}`, with `event` and `key` if it has them. The
+/// end of a topic is `{"id","topic","done":true,"reason"}`, the removal of a key's value
+/// `{"id","topic","key","removed":true}`. The cursor is in `?after=`; an empty one is none.
 ///
-/// The first frame is `{"next":ID}`, the cursor, or, if there is a gap, `{"gap":true,"oldest":ID,"next":ID}`. Every
+/// The first frame is `{"next":ID}`, the cursor, or, if there is a gap, `{"gap":true,"until":ID,"next":ID}`; see
+/// [gaps](super#gaps). Every
 /// [`Limits::ping`](crate::Limits::ping) a ping is sent, and `{"next":ID}` if the cursor moved without a message.
 ///
 /// This is a feed: it never publishes what a client sends. To take messages from clients, use [`Exchange::upgrade`]. The
@@ -18,6 +20,7 @@ use crate::{Batch, Exchange, Frame, Hub, Id, Published, Result, Subscription, Wa
 ///
 /// | code | reason | when |
 /// | --- | --- | --- |
+/// | 1000 | `done` | all topics have ended, and all of them that is kept was sent |
 /// | 1000 | `closed` | the hub is closed, and all that it keeps was sent |
 /// | 1001 | `shutdown` | the server shuts down |
 /// | 1008 | `this is a feed: nothing is to be sent` | the client sent a message |
@@ -84,6 +87,7 @@ impl Feed<'_> {
             let heartbeat = self.socket.server().limits().heartbeat();
             let frames = match self.socket.wait(self.news.next(), heartbeat).await? {
                 Wait::Ready(Some(batch)) => self.frames(batch),
+                Wait::Ready(None) if self.news.is_done() => return Ok(Some((1000, "done"))),
                 Wait::Ready(None) => return Ok(Some((1000, "closed"))),
                 Wait::Readable => return Ok(Some((1008, "this is a feed: nothing is to be sent"))),
                 Wait::Shutdown => return Ok(Some((1001, "shutdown"))),
@@ -153,8 +157,8 @@ fn cursor_frame(next: Id) -> Vec<u8> {
 
 /// Appends the frame of a batch's gap, if it has one, and the frames of its messages.
 fn push_batch(batch: &Batch, frames: &mut Vec<u8>) {
-    if batch.gap.is_some() {
-        frames.extend_from_slice(&WebSocket::frame(&gap_json(batch)));
+    if let Some(gap) = gap_json(batch) {
+        frames.extend_from_slice(&WebSocket::frame(&gap));
     }
     for message in &batch.messages {
         frames.extend_from_slice(&frame(message));

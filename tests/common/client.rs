@@ -141,8 +141,16 @@ pub enum Tiding {
         id: String,
         data: String,
     },
-    /// A gap, and the cursor to go on from.
-    Gap(String),
+    /// A gap: up to where something may be missing, and the cursor to go on from.
+    Gap {
+        until: String,
+        next: String,
+    },
+    /// A topic has ended, for this reason.
+    Done {
+        topic: String,
+        reason: String,
+    },
     /// The end, with what was said of it.
     End(String),
 }
@@ -160,29 +168,55 @@ pub const ALL: [Transport; 4] = [Transport::Poll, Transport::LongPoll, Transport
 
 /// A reader by one transport.
 pub enum Reader<S> {
-    Poll { client: Client<S>, path: &'static str, after: Option<String>, ready: Vec<Tiding> },
+    Poll { client: Client<S>, target: String, after: Option<String>, ready: Vec<Tiding> },
     Sse { client: Client<S>, ready: Vec<Tiding>, text: String },
     WebSocket(Box<WebSocketStream<S>>),
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Reader<S> {
-    /// Begins to read behind a cursor.
+    /// Begins to read behind a cursor, on the path of a transport.
     pub async fn open(stream: S, transport: Transport, after: Option<&str>) -> Reader<S> {
+        let path = match transport {
+            Transport::Poll => "/poll",
+            Transport::LongPoll => "/wait",
+            Transport::Sse => "/events",
+            Transport::WebSocket => "/ws",
+        };
+        Reader::begin(stream, transport, path.to_owned(), after).await
+    }
+
+    /// The same on a path of all transports, of topics of one's choice.
+    pub async fn any(
+        stream: S,
+        transport: Transport,
+        path: &str,
+        topics: &[&str],
+        after: Option<&str>,
+    ) -> Reader<S> {
+        let topics: String = topics.iter().map(|topic| format!("&topic={topic}")).collect();
+        let wait = if transport == Transport::LongPoll { 1 } else { 0 };
+        Reader::begin(stream, transport, format!("{path}?wait={wait}{topics}"), after).await
+    }
+
+    async fn begin(stream: S, transport: Transport, target: String, after: Option<&str>) -> Reader<S> {
         let mut client = Client::new(stream);
         let (after, ready) = (after.map(str::to_owned), Vec::new());
         match transport {
-            Transport::Poll => Reader::Poll { client, path: "/poll", after, ready },
-            Transport::LongPoll => Reader::Poll { client, path: "/wait", after, ready },
+            Transport::Poll | Transport::LongPoll => Reader::Poll { client, target, after, ready },
             Transport::Sse => {
-                let fields = after.map_or(String::new(), |id| format!("Last-Event-ID: {id}\r\n"));
-                client.send(format!("GET /events HTTP/1.1\r\nHost: h\r\n{fields}\r\n")).await;
+                let mut fields = "Accept: text/event-stream\r\n".to_owned();
+                fields += &after.map_or(String::new(), |id| format!("Last-Event-ID: {id}\r\n"));
+                client.send(format!("GET {target} HTTP/1.1\r\nHost: h\r\n{fields}\r\n")).await;
                 let head = client.until("\r\n\r\n").await;
+                let text = String::new();
+                if head.starts_with("HTTP/1.1 204") {
+                    return Reader::Sse { client, ready: vec![Tiding::End("204".to_owned())], text };
+                }
                 assert!(head.starts_with("HTTP/1.1 200"), "{head}");
-                Reader::Sse { client, ready, text: String::new() }
+                Reader::Sse { client, ready, text }
             }
             Transport::WebSocket => {
-                let query = after.map_or(String::new(), |id| format!("?after={id}"));
-                Reader::WebSocket(Box::new(client.upgrade(&format!("/ws{query}")).await))
+                Reader::WebSocket(Box::new(client.upgrade(&behind(&target, after.as_deref())).await))
             }
         }
     }
@@ -191,14 +225,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Reader<S> {
     pub async fn next(&mut self) -> Tiding {
         loop {
             match self {
-                Reader::Poll { client, path, after, ready } => {
+                Reader::Poll { client, target, after, ready } => {
                     if !ready.is_empty() {
                         return ready.remove(0);
                     }
-                    let query = after.as_ref().map_or(String::new(), |id| format!("?after={id}"));
-                    let answer = client.get(&format!("{path}{query}"), "").await;
+                    let answer = client.get(&behind(target, after.as_deref()), "").await;
                     let reason = answer.field("tidings-reason").filter(|reason| *reason != "timeout");
-                    let end = reason.map(|reason| Tiding::End(reason.to_owned()));
+                    // An answer with messages says it in its body alone.
+                    let done = (answer.status == 200 && answer.json()["done"] == true).then_some("done");
+                    let end = reason.or(done).map(|reason| Tiding::End(reason.to_owned()));
                     if answer.status == 503 {
                         return end.expect("a reason");
                     }
@@ -247,13 +282,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Reader<S> {
     }
 }
 
+/// A target with a cursor.
+fn behind(target: &str, after: Option<&str>) -> String {
+    let mark = if target.contains('?') { '&' } else { '?' };
+    after.map_or(target.to_owned(), |id| format!("{target}{mark}after={id}"))
+}
+
 fn text(value: &Value) -> String {
     value.as_str().expect("a string").to_owned()
 }
 
 fn frame_tiding(json: &Value) -> Tiding {
     if json["gap"] == true {
-        return Tiding::Gap(text(&json["next"]));
+        return Tiding::Gap { until: text(&json["until"]), next: text(&json["next"]) };
+    }
+    if json["done"] == true {
+        return Tiding::Done { topic: text(&json["topic"]), reason: text(&json["reason"]) };
     }
     match json.get("data") {
         Some(data) => Tiding::Message { id: text(&json["id"]), data: text(data) },
@@ -264,7 +308,8 @@ fn frame_tiding(json: &Value) -> Tiding {
 /// What an answer of a poll says.
 fn tidings_of(json: &Value) -> Vec<Tiding> {
     let messages = json["messages"].as_array().expect("messages");
-    let gap = (json["gap"] == true).then(|| Tiding::Gap(text(&json["next"])));
+    let gap = || Tiding::Gap { until: text(&json["until"]), next: text(&json["next"]) };
+    let gap = (json["gap"] == true).then(gap);
     let cursor = messages.is_empty().then(|| Tiding::Cursor(text(&json["next"])));
     gap.into_iter().chain(messages.iter().map(frame_tiding)).chain(cursor).collect()
 }
@@ -277,7 +322,7 @@ fn event_tiding(event: &str) -> Option<Tiding> {
     };
     let id = field("id: ")?;
     match (field("data: "), field("event: ").as_deref()) {
-        (Some(_), Some("gap")) => Some(Tiding::Gap(id)),
+        (Some(data), Some("gap" | "done")) => Some(frame_tiding(&serde_json::from_str(&data).expect("JSON"))),
         (Some(data), _) => Some(Tiding::Message { id, data }),
         (None, _) => Some(Tiding::Cursor(id)),
     }
