@@ -256,6 +256,8 @@ pub enum Fault {
     Cursor,
     /// A topic that this resource does not have.
     Topic,
+    /// More topics than [`Limits::subscription`](crate::Limits::subscription).
+    TooManyTopics,
 }
 
 impl Fault {
@@ -330,6 +332,7 @@ impl Fault {
             Fault::MessageTooLarge => "the message is too large",
             Fault::Cursor => "the cursor is not an id",
             Fault::Topic => "there is no such topic here",
+            Fault::TooManyTopics => "the request follows too many topics",
         }
     }
 }

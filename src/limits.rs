@@ -108,8 +108,8 @@ pub struct Limits {
     /// Bytes of a topic's name, of a key, and of the reason of an end (256). The publisher sees
     /// [`Error::TooLarge`](crate::Error::TooLarge), on the wire 413.
     pub name: usize,
-    /// Topics of one subscription (64). The embedder sees [`Error::Misuse`](crate::Error::Misuse), on the wire 500. Zero:
-    /// nothing can be read.
+    /// Topics of one subscription (64). The embedder sees [`Error::Misuse`](crate::Error::Misuse), on the wire 500; a client
+    /// of [`transport::any`](crate::transport::any) 400. Zero: nothing can be read.
     pub subscription: usize,
     /// Topics that are not there any more, of which a hub knows what they have lost; and keys of topics that are there
     /// (1,024). Beyond them the oldest is forgotten: who then resumes in a topic that is not there may be told a gap that

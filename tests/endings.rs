@@ -859,6 +859,8 @@ fn what_can_not_be_read_is_told_in_a_sentence() {
             ("/poll?after=x", "400 Bad Request", "the cursor is not an id\n"),
             ("/wait?after=x", "400 Bad Request", "the cursor is not an id\n"),
             ("/any?topic=x", "404 Not Found", "there is no such topic here\n"),
+            ("/follow?topic=news", "404 Not Found", "there is no such topic here\n"),
+            ("/follow?topic=news&wait=1", "404 Not Found", "there is no such topic here\n"),
         ] {
             let mut client = ask(&world, target, "").await;
             let length = format!("Content-Length: {}", sentence.len());

@@ -435,6 +435,57 @@ fn head_is_answered_at_once_by_the_head_of_get() {
 }
 
 #[test]
+fn more_topics_than_a_subscription_may_have_are_refused() {
+    let mut limits = patient();
+    limits.subscription = 2;
+    World::run(limits, async |world| {
+        for topic in ["news", "weather", "sport"] {
+            world.hub.publish(topic, &topic[..1]).expect("published");
+        }
+        for (query, expected) in [
+            // What the embedder allows may be more.
+            ("topic=news", "n"),
+            ("topic=news&topic=sport", "n s"),
+            ("topic=news&topic=sport&topic=news&topic=sport", "n s"),
+            ("topic=news&topic=sport&topic=weather", "400"),
+            ("topic=news&topic=sport&topic=x", "404"),
+            ("", "400"),
+        ] {
+            for fields in ["", "Accept: text/event-stream\r\n", UPGRADE] {
+                let mut client = Client::new(world.connect());
+                client.send(format!("GET /follow?{query} HTTP/1.1\r\nHost: h\r\n{fields}\r\n")).await;
+                match expected.parse::<u16>() {
+                    Ok(status) => assert_eq!(client.answer().await.status, status, "{query} {fields}"),
+                    Err(_) if fields.is_empty() => assert_eq!(told(&client.answer().await), expected),
+                    Err(_) => world.held(1).await,
+                }
+                drop(client);
+                world.held(0).await;
+            }
+        }
+    });
+}
+
+#[test]
+fn a_topic_that_must_exist_is_not_made() {
+    World::run(patient(), async |world| {
+        world.hub.publish("news", "n").expect("published");
+        for fields in ["", "Accept: text/event-stream\r\n", UPGRADE] {
+            for query in ["topic=weather", "topic=weather&wait=1", "topic=news&topic=weather", ""] {
+                let target = format!("/follow?{query}");
+                let answer = Client::new(world.connect()).get(&target, fields).await;
+                assert_eq!(answer.status, 404, "{target} {fields}");
+            }
+        }
+        assert_eq!((world.hub.stats().topics, world.hub.stats().readers), (1, 0));
+        let mut client = Client::new(world.connect());
+        for query in ["topic=news", "topic=news&wait=1", "topic=news&wait=1&after=earliest"] {
+            assert_eq!(told(&client.get(&format!("/follow?{query}"), "").await), "n", "{query}");
+        }
+    });
+}
+
+#[test]
 fn head_of_a_long_poll_does_not_wait_and_takes_no_place() {
     let mut limits = patient();
     limits.held = 0;

@@ -11,7 +11,7 @@ use common::World;
 use common::client::{ALL, Client, Reader, Tiding, Transport};
 use common::pipe::End;
 use smol::io::{AsyncRead, AsyncWrite};
-use tidings::{Hub, Id, Limits, Message};
+use tidings::{Error, Hub, Id, Limits, Message, Producer};
 
 fn limits() -> Limits {
     let mut limits = Limits::DEFAULT;
@@ -202,6 +202,195 @@ fn what_a_closed_hub_keeps_is_told_before_the_end() {
         let mut reader = world.open(transport, Some(seen)).await;
         assert_eq!(reader.message().await, message(last, "last"));
         assert_eq!(reader.message().await, Tiding::End("closed".to_owned()));
+    });
+}
+
+fn done(topic: &str, reason: &str) -> Tiding {
+    Tiding::Done { topic: topic.to_owned(), reason: reason.to_owned() }
+}
+
+/// The rest of what a reader gets, past cursors, up to why it ends.
+async fn rest(reader: &mut Reader<End>) -> Vec<Tiding> {
+    let mut tidings = Vec::new();
+    loop {
+        tidings.push(reader.message().await);
+        if matches!(tidings.last(), Some(Tiding::End(_))) {
+            return tidings;
+        }
+    }
+}
+
+fn over() -> Tiding {
+    Tiding::End("done".to_owned())
+}
+
+impl World {
+    /// Follows topics that are there, from a cursor or else from their beginning.
+    async fn follow(&self, transport: Transport, topics: &[&str], after: Option<Id>) -> Reader<End> {
+        let after = after.map(|id| id.to_string());
+        Reader::any(self.connect(), transport, "/follow", topics, after.as_deref()).await
+    }
+
+    fn begin(&self, topic: &str) -> Producer {
+        self.hub.begin(topic).expect("it neither runs nor has ended")
+    }
+}
+
+#[test]
+fn who_follows_a_topic_that_runs_gets_it_from_its_start_or_from_the_middle_to_its_end() {
+    through_all(&limits(), async |world, transport| {
+        let answer = world.begin("news");
+        let [a, b] = ["a", "b"].map(|data| answer.send(data).expect("room"));
+        let mut from_start = world.follow(transport, &["news"], None).await;
+        let mut from_middle = world.follow(transport, &["news"], Some(a)).await;
+        assert_eq!(from_start.message().await, message(a, "a"));
+        for reader in [&mut from_start, &mut from_middle] {
+            assert_eq!(reader.message().await, message(b, "b"));
+        }
+        let c = answer.send("c").expect("room");
+        answer.finish().expect("room");
+        for mut reader in [from_start, from_middle] {
+            assert_eq!(rest(&mut reader).await, [message(c, "c"), done("news", "finished"), over()]);
+        }
+    });
+}
+
+#[test]
+fn who_comes_after_the_end_gets_all_that_is_kept_and_the_end_and_behind_it_nothing() {
+    through_all(&limits(), async |world, transport| {
+        let answer = world.begin("news");
+        let [a, b] = ["a", "b"].map(|data| answer.send(data).expect("room"));
+        let end = answer.finish().expect("room");
+        let all = [message(a, "a"), message(b, "b"), done("news", "finished"), over()];
+        assert_eq!(rest(&mut world.follow(transport, &["news"], None).await).await, all);
+        assert_eq!(rest(&mut world.follow(transport, &["news"], Some(a)).await).await, all[1..]);
+        let behind = rest(&mut world.follow(transport, &["news"], Some(end)).await).await;
+        // An EventSource that comes back is to stop.
+        let none = if transport == Transport::Sse { "204" } else { "done" };
+        assert_eq!(behind, [Tiding::End(none.to_owned())]);
+    });
+}
+
+#[test]
+fn a_reader_of_two_topics_goes_on_until_both_have_ended() {
+    through_all(&limits(), async |world, transport| {
+        let (news, weather) = (world.begin("news"), world.begin("weather"));
+        let mut both = world.follow(transport, &["news", "weather"], None).await;
+        news.finish().expect("room");
+        assert_eq!(both.message().await, done("news", "finished"));
+        let rain = weather.send("rain").expect("room");
+        assert_eq!(both.message().await, message(rain, "rain"));
+        weather.finish_with("dry").expect("room");
+        assert_eq!(rest(&mut both).await, [done("weather", "dry"), over()]);
+    });
+}
+
+#[test]
+fn readers_see_why_a_producer_has_ended() {
+    through_all(&limits(), async |world, transport| {
+        let panics = world.begin("news");
+        let dropped = world.begin("weather");
+        let stopped = world.begin("sport");
+        let mut readers = Vec::new();
+        for topic in ["news", "weather", "sport"] {
+            readers.push(world.follow(transport, &[topic], None).await);
+        }
+        let thread = std::thread::spawn(move || {
+            let _producer = panics;
+            panic!("as a task may");
+        });
+        assert!(thread.join().is_err());
+        drop(dropped);
+        assert!(world.hub.stop("sport"));
+        stopped.stopped().await;
+        stopped.finish_with("stopped").expect("room");
+        let ends = [("news", "panicked"), ("weather", "dropped"), ("sport", "stopped")];
+        for (mut reader, (topic, reason)) in readers.into_iter().zip(ends) {
+            assert_eq!(rest(&mut reader).await, [done(topic, reason), over()]);
+        }
+    });
+}
+
+#[test]
+fn a_second_begin_is_refused_or_a_new_life_in_the_same_ids() {
+    through_all(&limits(), async |world, transport| {
+        let start = world.hub.last();
+        let first = world.begin("news");
+        assert!(matches!(world.hub.begin("news"), Err(Error::Running)));
+        let a = first.send("a").expect("room");
+        let end = first.finish().expect("room");
+        assert!(matches!(world.hub.begin("news"), Err(Error::Ended)));
+        // Nobody has noticed.
+        let mut reader = world.follow(transport, &["news"], None).await;
+        assert_eq!(rest(&mut reader).await, [message(a, "a"), done("news", "finished"), over()]);
+        let second = world.hub.begin_anew("news", &world.hub.bounds()).expect("it has ended");
+        let b = second.send("b").expect("room");
+        second.finish().expect("room");
+        let new = [message(b, "b"), done("news", "finished"), over()];
+        // Who had read the end gets the new life, who had not is told of what it missed.
+        assert_eq!(rest(&mut world.follow(transport, &["news"], Some(end)).await).await, new);
+        let mut late = world.follow(transport, &["news"], Some(start)).await;
+        assert!(matches!(late.message().await, Tiding::Gap { until, .. } if until == end.to_string()));
+        assert_eq!(rest(&mut late).await, new);
+    });
+}
+
+#[test]
+fn an_end_that_was_evicted_is_a_gap_and_then_done() {
+    let mut limits = Limits::DEFAULT;
+    limits.history_bytes = 4_000;
+    through_all(&limits, async |world, transport| {
+        let start = world.hub.last();
+        let answer = world.begin("news");
+        answer.send("a").expect("room");
+        let end = answer.finish().expect("room");
+        for _ in 0..8 {
+            world.hub.publish("busy", "x".repeat(500)).expect("room");
+        }
+        assert_eq!(world.hub.topic("news").expect("it is known").messages, 0);
+        let mut late = world.follow(transport, &["news"], Some(start)).await;
+        assert!(matches!(late.message().await, Tiding::Gap { until, .. } if until == end.to_string()));
+        assert_eq!(rest(&mut late).await, [over()]);
+    });
+}
+
+#[test]
+fn what_has_left_by_its_age_is_a_gap() {
+    let hour = Duration::from_secs(3600);
+    let mut limits = limits();
+    limits.message_age = Some(hour);
+    through_all(&limits, async |world, transport| {
+        let start = world.hub.last();
+        let aged = |data: &str, age| world.hub.send(Message::new("news", data).age(age)).expect("room");
+        let (old, new) = (aged("old", 2 * hour), aged("new", Duration::ZERO));
+        world.hub.send(Message::end("news", "finished")).expect("room");
+        let mut late = world.follow(transport, &["news"], Some(start)).await;
+        assert!(matches!(late.message().await, Tiding::Gap { until, .. } if until == old.to_string()));
+        assert_eq!(rest(&mut late).await, [message(new, "new"), done("news", "finished"), over()]);
+    });
+}
+
+#[test]
+fn a_topic_that_keeps_all_loses_nothing_and_ends_though_it_is_full() {
+    through_all(&limits(), async |world, transport| {
+        let start = world.hub.last();
+        let bounds = world.hub.bounds().keep_all(8_000);
+        let answer = world.hub.begin_with("news", &bounds).expect("room");
+        let text = "x".repeat(500);
+        let mut all = Vec::new();
+        loop {
+            match answer.send(text.clone()) {
+                Ok(id) => all.push(message(id, &text)),
+                Err(error) => break assert!(matches!(error, Error::Full), "{error}"),
+            }
+        }
+        assert!(all.len() > limits().history, "its own bounds hold");
+        for _ in 0..200 {
+            world.hub.publish("busy", "y".repeat(1_000)).expect("the oldest of its own leaves");
+        }
+        answer.finish().expect("room always");
+        all.extend([done("news", "finished"), over()]);
+        assert_eq!(rest(&mut world.follow(transport, &["news"], Some(start)).await).await, all);
     });
 }
 

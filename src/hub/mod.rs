@@ -108,6 +108,19 @@ impl Hub {
         Hub { shared: Arc::new(Shared { limits: limits.clone(), log: Mutex::new(log) }) }
     }
 
+    /// The limits that it was made with.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use tidings::{Hub, Limits};
+    /// let hub = Hub::new(&Limits::DEFAULT);
+    /// assert_eq!(hub.limits().topics, Limits::DEFAULT.topics);
+    /// ```
+    pub fn limits(&self) -> &Limits {
+        &self.shared.limits
+    }
+
     /// Publishes text in a topic; returns its id. It never waits for a reader.
     ///
     /// # Errors
@@ -366,10 +379,6 @@ impl Hub {
 
     fn check_names(&self, names: &[&str]) -> Result<()> {
         if names.iter().any(|name| name.len() > self.limits().name) { Err(Error::TooLarge) } else { Ok(()) }
-    }
-
-    fn limits(&self) -> &Limits {
-        &self.shared.limits
     }
 
     fn lock(&self) -> MutexGuard<'_, Log> {

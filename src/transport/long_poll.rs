@@ -1,5 +1,6 @@
 //! Long poll: what is new, or the next message.
 
+use super::Options;
 use super::cursor::poll_cursor;
 use super::poll::{answer, done, nothing};
 use crate::{Batch, Exchange, Hub, Id, Response, Result, Subscription, Wait};
@@ -39,9 +40,19 @@ use crate::{Batch, Exchange, Hub, Id, Response, Result, Subscription, Wait};
 /// }
 /// ```
 pub fn long_poll(ex: Exchange<'_>, hub: &Hub, topics: &[&str]) -> impl Future<Output = Result<()>> {
+    run(ex, hub, topics, Options::DEFAULT)
+}
+
+/// Answers a long poll.
+pub(super) fn run(
+    ex: Exchange<'_>,
+    hub: &Hub,
+    topics: &[&str],
+    options: Options,
+) -> impl Future<Output = Result<()>> {
     // The beginning and the answers are boxed: a future takes as much memory as its largest part while it waits. An
     // `async fn` would also keep its arguments.
-    let begun = Box::pin(begin(ex, hub, topics));
+    let begun = Box::pin(begin(ex, hub, topics, options));
     async move {
         let Some(mut held) = begun.await? else { return Ok(()) };
         let patience = held.ex.server().limits().poll_wait;
@@ -51,9 +62,14 @@ pub fn long_poll(ex: Exchange<'_>, hub: &Hub, topics: &[&str]) -> impl Future<Ou
 }
 
 /// Answers what can be answered at once; else the request is held.
-async fn begin<'c, 'h>(mut ex: Exchange<'c>, hub: &'h Hub, topics: &[&str]) -> Result<Option<Held<'c, 'h>>> {
+async fn begin<'c, 'h>(
+    mut ex: Exchange<'c>,
+    hub: &'h Hub,
+    topics: &[&str],
+    options: Options,
+) -> Result<Option<Held<'c, 'h>>> {
     let (after, conditional) = poll_cursor(ex.head(), hub)?;
-    let mut news = hub.subscribe(topics, after)?;
+    let mut news = options.follow(hub, topics, after)?;
     // Asked before the messages are read: one that is published in between must not be missed.
     let closed = hub.is_closed();
     if let Some(batch) = news.try_next() {

@@ -4,6 +4,7 @@
 //!
 //! An id that one of them gave is a cursor for all of them: the client goes on behind it. `earliest` is the cursor before
 //! all that is kept. Without a cursor a client reads from now on; only a short poll then gets all that is kept.
+//! [`Options::start`] says otherwise, and [`Options::must_exist`] makes a topic that is not there 404.
 //!
 //! | | the cursor of a request | a cursor that is no id | nothing is new | a gap |
 //! | --- | --- | --- | --- | --- |
@@ -66,6 +67,7 @@ mod cursor;
 mod field;
 mod json;
 mod long_poll;
+mod options;
 mod poll;
 mod sse;
 #[cfg(feature = "ws")]
@@ -73,6 +75,7 @@ mod ws;
 
 pub use self::any::any;
 pub use self::long_poll::long_poll;
+pub use self::options::Options;
 pub use self::poll::poll;
 pub use self::sse::sse;
 #[cfg(feature = "ws")]

@@ -3,6 +3,7 @@
 use core::fmt::Write;
 use std::sync::Arc;
 
+use super::Options;
 use super::cursor::poll_cursor;
 use super::json::message_json;
 use crate::{Batch, Exchange, Frame, Hub, Id, Published, Response, Result, Subscription};
@@ -43,9 +44,14 @@ use crate::{Batch, Exchange, Frame, Hub, Id, Published, Response, Result, Subscr
 ///     }
 /// }
 /// ```
-pub async fn poll(ex: Exchange<'_>, hub: &Hub, topics: &[&str]) -> Result<()> {
+pub fn poll(ex: Exchange<'_>, hub: &Hub, topics: &[&str]) -> impl Future<Output = Result<()>> {
+    run(ex, hub, topics, Options::DEFAULT)
+}
+
+/// Answers a short poll.
+pub(super) async fn run(ex: Exchange<'_>, hub: &Hub, topics: &[&str], options: Options) -> Result<()> {
     let (after, conditional) = poll_cursor(ex.head(), hub)?;
-    let mut news = hub.read(topics, after.or(Some(Id::EARLIEST)))?;
+    let mut news = options.read(hub, topics, after)?;
     // Asked before the messages are read: one that is published in between must not be missed.
     let closed = hub.is_closed();
     match news.try_next() {

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::Options;
 use super::cursor::stream_cursor;
 use super::json::{gap_json, message_json, notice_json};
 use crate::{
@@ -56,9 +57,19 @@ use crate::{
 /// }
 /// ```
 pub fn sse(ex: Exchange<'_>, hub: &Hub, topics: &[&str]) -> impl Future<Output = Result<()>> {
+    run(ex, hub, topics, Options::DEFAULT)
+}
+
+/// Answers with an event stream.
+pub(super) fn run(
+    ex: Exchange<'_>,
+    hub: &Hub,
+    topics: &[&str],
+    options: Options,
+) -> impl Future<Output = Result<()>> {
     // The beginning and the end are boxed: a stream takes as much memory as its largest part for as long as it lives. An
     // `async fn` would also keep its arguments.
-    let opened = Box::pin(open(ex, hub, topics));
+    let opened = Box::pin(open(ex, hub, topics, options));
     async move {
         let Some(mut feed) = opened.await? else { return Ok(()) };
         let reason = loop {
@@ -72,8 +83,13 @@ pub fn sse(ex: Exchange<'_>, hub: &Hub, topics: &[&str]) -> impl Future<Output =
 }
 
 /// Begins the stream; `None` if the answer is complete already.
-async fn open<'c>(mut ex: Exchange<'c>, hub: &Hub, topics: &[&str]) -> Result<Option<Feed<'c>>> {
-    let mut news = hub.subscribe(topics, stream_cursor(ex.head()))?;
+async fn open<'c>(
+    mut ex: Exchange<'c>,
+    hub: &Hub,
+    topics: &[&str],
+    options: Options,
+) -> Result<Option<Feed<'c>>> {
+    let mut news = options.follow(hub, topics, stream_cursor(ex.head()))?;
     // Asked before the messages are read: one that is published in between must not be missed.
     let closed = hub.is_closed();
     let first = news.try_next();

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use super::Options;
 use super::cursor::after;
 use super::json::{gap_json, message_json};
 use crate::{Batch, Exchange, Frame, Hub, Id, Published, Result, Subscription, Wait, WebSocket};
@@ -44,9 +45,14 @@ use crate::{Batch, Exchange, Frame, Hub, Id, Published, Result, Subscription, Wa
 ///     }
 /// }
 /// ```
-pub async fn websocket(ex: Exchange<'_>, hub: &Hub, topics: &[&str]) -> Result<()> {
+pub fn websocket(ex: Exchange<'_>, hub: &Hub, topics: &[&str]) -> impl Future<Output = Result<()>> {
+    run(ex, hub, topics, Options::DEFAULT)
+}
+
+/// Answers with a WebSocket.
+pub(super) async fn run(ex: Exchange<'_>, hub: &Hub, topics: &[&str], options: Options) -> Result<()> {
     // The beginning and the end are boxed: a feed takes as much memory as its largest part for as long as it lives.
-    let mut feed = Box::new(Box::pin(open(ex, hub, topics)).await?);
+    let mut feed = Box::new(Box::pin(open(ex, hub, topics, options)).await?);
     match Box::pin(feed.follow()).await? {
         Some((code, reason)) => Box::pin(feed.socket.close(code, reason)).await,
         None => Ok(()),
@@ -54,8 +60,8 @@ pub async fn websocket(ex: Exchange<'_>, hub: &Hub, topics: &[&str]) -> Result<(
 }
 
 /// Begins the feed, and sends the cursor and what is kept behind it.
-async fn open<'c>(ex: Exchange<'c>, hub: &Hub, topics: &[&str]) -> Result<Feed<'c>> {
-    let mut news = hub.subscribe(topics, after(ex.head())?)?;
+async fn open<'c>(ex: Exchange<'c>, hub: &Hub, topics: &[&str], options: Options) -> Result<Feed<'c>> {
+    let mut news = options.follow(hub, topics, after(ex.head())?)?;
     let mut socket = ex.upgrade(None).await?;
     let batch = news.try_next();
     let (mut told, mut frames) = (batch.as_ref().map_or(news.cursor(), |batch| batch.from), Vec::new());

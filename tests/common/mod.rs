@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use smol::LocalExecutor;
 use smol::future::FutureExt as _;
-use tidings::{Conn, Exchange, Hub, Io, Limits, ManualClock, Response, Server, transport};
+use tidings::transport::Options;
+use tidings::{Conn, Exchange, Hub, Id, Io, Limits, ManualClock, Response, Server, transport};
 
 use pipe::End;
 
@@ -85,6 +86,9 @@ pub async fn converse(mut conn: Conn, hub: Hub) {
     }
 }
 
+/// From the beginning, and only what is there.
+const FOLLOW: Options = Options::DEFAULT.start(Id::EARLIEST).must_exist();
+
 /// The usual routes.
 pub async fn app(hub: &Hub, mut ex: Exchange<'_>) -> tidings::Result<()> {
     if ex.head().header("Origin").is_some() {
@@ -96,6 +100,7 @@ pub async fn app(hub: &Hub, mut ex: Exchange<'_>) -> tidings::Result<()> {
         ("GET" | "HEAD", "/events") => transport::sse(ex, hub, &["news"]).await,
         ("GET" | "HEAD", "/ws") => transport::websocket(ex, hub, &["news"]).await,
         ("GET" | "HEAD" | "POST", "/any") => transport::any(ex, hub, &["news", "weather"]).await,
+        ("GET" | "HEAD", "/follow") => FOLLOW.any(ex, hub, &["news", "weather", "sport"]).await,
         ("GET", "/socket") => {
             let mut socket = ex.upgrade(None).await?;
             while let Some(message) = socket.recv().await? {
