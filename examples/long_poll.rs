@@ -4,7 +4,7 @@
 //!     cargo run --example long_poll -- --help     # its options
 //!     curl http://127.0.0.1:3000/long-poll        # the next text, within 5 seconds
 //!     curl http://127.0.0.1:3000/data             # the value; for the first it waits up to 10 seconds
-//!     curl http://127.0.0.1:3000/poll -b jar -c jar         # the next message, and said again, the one after
+//!     curl http://127.0.0.1:3000/poll -b jar -c jar         # the next message, within 5 seconds; again: the one after
 //!     curl 'http://127.0.0.1:3000/poll?after=ID'            # the one after that which had `"next":"ID"`
 //!     curl http://127.0.0.1:3000/update -H 'Content-Type: application/json' -d '{"data":"hello"}'
 
@@ -26,7 +26,7 @@ struct Options {
     /// The port, 0 for any that is free.
     #[arg(long, env, default_value_t = 3000)]
     port: u16,
-    /// How often there is a text, 0.01 or more.
+    /// How often there is a text, which is a message too, 0.01 or more.
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
     every: Duration,
     /// How long a request waits, 0.01 or more; `/data` a third of it.
@@ -123,12 +123,13 @@ fn data(body: &[u8]) -> Result<Value, String> {
     json.get_mut("data").map(Value::take).ok_or("it has no field \"data\"".into())
 }
 
-/// Has a new text now and then, for all who wait.
+/// Has a new text now and then, for all who wait: as a text, and as a message in JSON.
 async fn tell(hub: Hub, every: Duration) -> tidings::Result<()> {
     loop {
         smol::Timer::after(every).await;
-        let now = humantime::format_rfc3339_millis(SystemTime::now());
-        hub.publish("texts", format!("New message at {now}"))?;
+        let text = format!("New message at {}", humantime::format_rfc3339_millis(SystemTime::now()));
+        hub.publish("messages", Value::from(&*text).to_string())?;
+        hub.publish("texts", text)?;
     }
 }
 
@@ -137,8 +138,8 @@ fn main() -> anyhow::Result<()> {
     let listener = Async::<TcpListener>::bind(([127, 0, 0, 1], port))
         .with_context(|| format!("cannot listen on 127.0.0.1:{port}; try another --port"))?;
     let mut limits = Limits::DEFAULT;
-    // Room for the value, the newest message, and all texts that are kept.
-    limits.history_bytes = 128 * 1024;
+    // Room for the value, the newest message that was posted, and all that the clock says behind them.
+    limits.history_bytes = 192 * 1024;
     let (server, hub) = (Server::new(limits.clone()), Hub::new(&limits));
     let _telling = smol::spawn(tell(hub.clone(), every));
     // Nobody may be reading it, which is no reason to stop.

@@ -865,6 +865,30 @@ fn long_poll_loses_no_message_between_two_polls() {
 }
 
 #[test]
+fn long_poll_speaks_by_itself() {
+    let program = Program::start("long_poll", &["--every", "0.2", "--wait", "600"]);
+    for path in ["/poll", "/api/long-poll"] {
+        // Nobody posts anything.
+        let (mut jar, mut said) = (String::new(), Vec::new());
+        for _ in 0..3 {
+            let answer = program.ask(&get(path).with(&format!("Cookie: {jar}")));
+            let json = answer.json();
+            let message = json["message"].as_str().expect("a text").to_owned();
+            assert!(fits("New message at #-#-#T#:#:#.#Z", &message), "{path}: {json}");
+            assert_eq!((json["data"].as_str(), &json["gap"]), (Some(&*message), &false.into()), "{path}");
+            said.push(message);
+            jar = cookie(&answer);
+        }
+        assert!(said.is_sorted() && said[0] < said[1] && said[1] < said[2], "{path}: {said:?}");
+    }
+    // The value is what was posted, and nothing else.
+    let mut waiting = program.connect();
+    waiting.send(&get("/data"));
+    program.ask(&post("/update", r#"{"data":"posted"}"#));
+    assert_eq!(waiting.answer("GET").body, r#"{"data":"posted"}"#);
+}
+
+#[test]
 fn long_poll_tells_of_a_time_out_and_of_a_gap() {
     let program = Program::start("long_poll", &["--every", "600", "--wait", "0.2"]);
     for path in ["/poll", "/api/long-poll"] {

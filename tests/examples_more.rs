@@ -231,8 +231,12 @@ fn the_lines_of_curl_on_top_work_as_they_are_printed() {
                 program.port = url.map_or(0, |port| port.parse().expect("a port"));
             }
         }
-        let lines = curl_lines(args[0], program.port);
+        let mut lines = curl_lines(args[0], program.port);
         assert!(!lines.is_empty(), "{start}");
+        if lines.iter().any(|line| line.contains("/chat/ID")) {
+            let name = smol::block_on(async { begin_chat(&program, "Why?").await.1 });
+            lines.iter_mut().for_each(|line| *line = line.replace("/chat/ID", &name));
+        }
         let (acts, lines): (Vec<_>, Vec<_>) = lines.iter().partition(|line| line.contains(" -X "));
         let (posts, asks): (Vec<_>, Vec<_>) = lines.into_iter().partition(|line| line.contains(" -d "));
         std::thread::scope(|scope| {
@@ -297,6 +301,15 @@ const ROUTES: [(&str, &str); 3] = [
         POST /chat {"content":"Why?","model":{"name":[1]}} -> 200 | content-type: text/plain; charset=utf-8 | Why?
         POST /chat {"content":7} -> 400 | access-control-allow-origin: * | {"content":"a question"}
         POST /chat {"content":" "} -> 400 | access-control-allow-origin: * | {"content":"a question"}
+        GET /chat/0123456789abcdef -> 404 | access-control-allow-origin: * |
+        HEAD /chat/x -> 404 | access-control-allow-origin: * |
+        POST /chat/x/stop -> 404 | access-control-allow-origin: * | no such answer
+        PUT /chat/x -> 405 | allow: GET, HEAD, OPTIONS |
+        GET /chat/x/stop -> 405 | allow: POST, OPTIONS |
+        GET /chat/x/y -> 404 | access-control-allow-origin: * | nothing here
+        OPTIONS /chat/x/stop -> 204 | access-control-allow-origin: * |
+        POST /chat {"content":"Why?"} -> 200 | location: /chat/ | Why?
+        POST /chat {"content":"Why?"} -> 200 | access-control-expose-headers: Location | Why?
         POST /chat [] -> 400 | access-control-allow-origin: * | {"content":"a question"}
         GET /nothing -> 404 | content-type: text/plain; charset=utf-8 | nothing here
         "#,
@@ -367,13 +380,14 @@ struct Event {
     data: String,
 }
 
+/// An event as an EventSource reads it.
+fn event(text: &str) -> Event {
+    let value = |name| text.lines().filter_map(|line| line.strip_prefix(name)).collect::<Vec<_>>().join("\n");
+    Event { id: value("id: "), name: value("event: "), data: value("data: ") }
+}
+
 /// The events of a stream, without its `retry:`.
 fn events(text: &str) -> Vec<Event> {
-    let value = |event: &str, name| {
-        event.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().to_owned()
-    };
-    let event =
-        |text| Event { id: value(text, "id: "), name: value(text, "event: "), data: value(text, "data: ") };
     let (first, rest) = text.split_once("\n\n").expect("a first event");
     assert!(first.strip_prefix("retry: ").is_some_and(|ms| ms.parse::<u32>().is_ok()), "{first}");
     rest.split_terminator("\n\n").map(event).collect()
@@ -398,7 +412,9 @@ fn sse_sends_json_strings_then_done_and_the_end() {
         let pieces = pieces(events);
         assert_eq!(pieces.concat(), ANSWER);
         assert_eq!(ids[..pieces.len()], (1..=pieces.len()).map(|n| n.to_string()).collect::<Vec<_>>());
-        assert!(pieces.len() > 20 && pieces.iter().any(|piece| piece.contains('\n')));
+        // One a second is typed by a page that types 33 characters a second, and all of it comes within 15 seconds.
+        assert!(pieces.iter().all(|piece| (1..=30).contains(&piece.encode_utf16().count())), "{pieces:?}");
+        assert!((10..15).contains(&pieces.len()) && pieces.iter().any(|piece| piece.contains('\n')));
         // The astronaut is cut before the joiner or behind it.
         assert!(pieces.iter().any(|piece| piece.ends_with(['\u{1f469}', '\u{200d}'])), "{pieces:?}");
     });
@@ -440,18 +456,23 @@ fn each_piece_goes_out_before_the_next_is_there() {
         assert!(stream.until("\r\n\r\n").await.contains("\r\nTransfer-Encoding: chunked\r\n"));
         assert!(stream.chunk().await.expect("retry").starts_with("retry: "));
         assert!(stream.chunk().await.expect("a piece").starts_with("id: 1\ndata: \"# Piece"));
-        let mut chat = begin_chat(&program, "Why?").await;
-        assert_eq!(chat.chunk().await.as_deref(), Some("You a"));
+        let (mut chat, _) = begin_chat(&program, "Why?").await;
+        chat.until(BEGINNING).await;
     });
 }
 
-/// Asks, and reads the head of the answer.
-async fn begin_chat(program: &Program, question: &str) -> Client<TcpStream> {
+/// What is there of an answer before the second piece is: the question, and the first piece.
+const BEGINNING: &str = "# Pie\r\n";
+
+/// Asks, and reads the head of the answer; returns where it is as well.
+async fn begin_chat(program: &Program, question: &str) -> (Client<TcpStream>, String) {
     let (mut client, body) = (program.client().await, json!({ "content": question }).to_string());
     let length = body.len();
     client.send(format!("POST /chat HTTP/1.1\r\nHost: h\r\nContent-Length: {length}\r\n\r\n{body}")).await;
-    assert!(client.until("\r\n\r\n").await.starts_with("HTTP/1.1 200"));
-    client
+    let head = client.until("\r\n\r\n").await;
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    let name = head.lines().find_map(|line| line.strip_prefix("Location: ")).expect("a name");
+    (client, name.to_owned())
 }
 
 #[test]
@@ -459,13 +480,13 @@ fn chat_streams_whole_characters_and_cuts_everything_else() {
     run(async {
         let program = Program::start("ai_stream", &["--every", "0"]).await;
         // `chunk` fails where a character is cut, which a page that decodes each piece on its own would show.
-        let (mut chat, mut pieces) = (begin_chat(&program, "Why?").await, Vec::new());
+        let ((mut chat, _), mut pieces) = (begin_chat(&program, "Why?").await, Vec::new());
         while let Some(piece) = chat.chunk().await {
             pieces.push(piece);
         }
         assert_eq!(pieces.concat(), format!("You ask: Why?\n\n{ANSWER}"));
         let text = pieces.join("|");
-        for cut in ["*|*", "`|``", "\u{200d}|\u{1f680}", "java|", "<im|g"] {
+        for cut in ["*|*", "```j|s", "\u{200d}|\u{1f680}", "\u{1f1e8}|\u{1f1f3}", "java|", "<img |"] {
             assert!(text.contains(cut), "{cut} is not cut in {text}");
         }
         // The connection goes on.
@@ -523,21 +544,109 @@ fn a_body_that_is_not_json_is_400_and_says_at_which_byte() {
     });
 }
 
+/// Follows an answer, from behind `last` if that is not empty.
+async fn follow(program: &Program, name: &str, last: &str) -> Client<TcpStream> {
+    let mut client = program.client().await;
+    // Without chunks, for events may lie in one.
+    client.send(format!("GET {name} HTTP/1.0\r\nLast-Event-ID: {last}\r\n\r\n")).await;
+    let head = client.until("\r\n\r\n").await;
+    assert!(head.starts_with("HTTP/1.1 200") && head.contains("text/event-stream"), "{head}");
+    client
+}
+
+/// The next event with data.
+async fn next_event(client: &mut Client<TcpStream>) -> Event {
+    loop {
+        let event = event(&client.until("\n\n").await);
+        if !event.data.is_empty() {
+            return event;
+        }
+    }
+}
+
+/// What an answer says by its event stream, and why it ended.
+async fn told(mut client: Client<TcpStream>) -> (String, String) {
+    let mut text = String::new();
+    loop {
+        let Event { name, data, .. } = next_event(&mut client).await;
+        if name == "done" {
+            let end: Value = serde_json::from_str(&data).expect("JSON");
+            assert_eq!(end["done"], true);
+            // The stream ends behind it.
+            assert!(!client.rest().await.contains("data"), "{data}");
+            return (text, end["reason"].as_str().expect("a reason").to_owned());
+        }
+        assert_eq!(name, "");
+        text += &data;
+    }
+}
+
 #[test]
-fn chat_stops_when_its_client_leaves() {
+fn an_answer_is_followed_from_its_start_and_from_any_event() {
     run(async {
-        let mut program = Program::start("ai_stream", &["--every", "3600"]).await;
-        let mut stays = begin_chat(&program, "Why?").await;
-        let mut leaves = begin_chat(&program, "Why?").await;
-        assert_eq!(leaves.chunk().await.as_deref(), Some("You a"));
-        drop(leaves);
-        let line = program.line().await;
-        assert!(line.starts_with("/chat: the client left after 1 of "), "{line}");
-        // One that has only just asked, and resets the connection because it has not read what came.
-        let unread = begin_chat(&program, "Why?").await;
-        drop(unread);
-        assert!(program.line().await.starts_with("/chat: the client left after 1 of "));
-        assert_eq!(stays.chunk().await.as_deref(), Some("You a"));
+        let program = Program::start("ai_stream", &["--every", "0.1"]).await;
+        let (mut chat, name) = begin_chat(&program, "Why?").await;
+        // While it is written, and after its end.
+        let whole = (format!("You ask: Why?\n\n{ANSWER}"), "finished".to_owned());
+        assert_eq!(told(follow(&program, &name, "").await).await, whole);
+        assert_eq!(told(follow(&program, &name, "").await).await, whole);
+        let mut answer = String::new();
+        while let Some(piece) = chat.chunk().await {
+            answer += &piece;
+        }
+        assert_eq!(answer, whole.0);
+        let (mut reader, mut read) = (follow(&program, &name, "").await, String::new());
+        let end = loop {
+            let event = next_event(&mut reader).await;
+            if event.name == "done" {
+                break event.id;
+            }
+            read += &event.data;
+            let (rest, why) = told(follow(&program, &name, &event.id).await).await;
+            assert_eq!((read.clone() + &rest, why), whole, "behind {}", event.id);
+        };
+        // Who has the end is told to stay away.
+        let fields = format!("Last-Event-ID: {end}\r\n");
+        assert_eq!(program.ask("GET", &name, &fields, b"").await.status, 204);
+        // Who has an id from elsewhere is told of a gap, and then all of it.
+        for foreign in ["1-1", "x"] {
+            let mut reader = follow(&program, &name, foreign).await;
+            assert_eq!(next_event(&mut reader).await.name, "gap", "{foreign}");
+            assert_eq!(told(reader).await, whole, "{foreign}");
+        }
+    });
+}
+
+#[test]
+fn an_answer_goes_on_when_its_client_leaves() {
+    run(async {
+        let program = Program::start("ai_stream", &["--every", "0.1"]).await;
+        let (chat, name) = begin_chat(&program, "Why?").await;
+        drop(chat);
+        let whole = (format!("You ask: Why?\n\n{ANSWER}"), "finished".to_owned());
+        assert_eq!(told(follow(&program, &name, "").await).await, whole);
+    });
+}
+
+#[test]
+fn an_answer_is_stopped_for_all_who_read_it_and_for_nobody_else() {
+    run(async {
+        let program = Program::start("ai_stream", &["--every", "3600"]).await;
+        let (mut chat, name) = begin_chat(&program, "Why?").await;
+        let (mut other, _) = begin_chat(&program, "Who?").await;
+        let readers = [follow(&program, &name, "").await, follow(&program, &name, "").await];
+        chat.until(BEGINNING).await;
+        let stop = async || program.ask("POST", &format!("{name}/stop"), "", b"").await;
+        assert_eq!(stop().await.body, "it stops\n");
+        let part = ("You ask: Why?\n\n# Pie".to_owned(), "stopped".to_owned());
+        for reader in readers {
+            assert_eq!(told(reader).await, part);
+        }
+        assert_eq!(chat.chunk().await, None);
+        assert_eq!(told(follow(&program, &name, "").await).await, part);
+        let answer = stop().await;
+        assert_eq!((answer.status, &*answer.body), (200, "it has ended\n"));
+        other.until(BEGINNING).await;
     });
 }
 
@@ -551,6 +660,8 @@ fn where_too_many_are_held_sse_ends_at_once_and_chat_is_503() {
         }
         let answer = program.ask("GET", "/sse", "", b"").await;
         assert_eq!((answer.status, events(&answer.body)), (200, vec![]));
+        // An EventSource that follows an answer comes back.
+        assert_eq!(program.ask("GET", &held[0].1, "", b"").await.status, 200);
         let answer = program.ask("POST", "/chat", "", br#"{"content":"Why?"}"#).await;
         assert_eq!((answer.status, answer.field("access-control-allow-origin")), (503, Some("*")));
         assert!(answer.field("retry-after").is_some());

@@ -5,21 +5,18 @@
 //     node tests/browser/stream.mjs target/release/examples
 
 import assert from "node:assert/strict";
-import { DOWN, check, end, example, fits, report, startBrowser, startProgram, until } from "./harness.mjs";
+import { DOWN, check, end, example, fits, report, request, startBrowser, startProgram, until } from "./harness.mjs";
 
 const start = (name, every, port = 0) => startProgram(example(name), ["--port", String(port), "--every", String(every)]);
 
 // What ai_stream says, as the page is to show it: the elements and their texts.
 const SHOWN = [
   ["h3", "Piece by piece"],
-  ["p", "A model does not know its whole answer when it begins. So it streams: 一个字一个字地写出来 👩‍🚀🇨🇳."],
-  ["ol", "The server writes a piece as soon as it has one.|EventSource, or fetch with a reader, hands it to the page.|"
-    + "The page types it out, like this."],
-  ["pre", "source.onmessage = event => show(JSON.parse(event.data));"],
-  ["p", "Two things to keep in mind:"],
-  ["ul", "Pieces end anywhere: in a word, in a mark, between 你 and 好.|A model says what others taught it, "
-    + "<img src=x onerror=\"alert('so this')\"> or [that](javascript:alert('that')) too.\n"
-    + "So put in text, never HTML, and link with care."],
+  ["p", "A model's answer streams: 一个字一个字地写 👩‍🚀🇨🇳."],
+  ["ol", "The server sends a piece as soon as it has one.|The page types it out, like this."],
+  ["pre", "source.onmessage = show;"],
+  ["ul", "Pieces end anywhere, also between 你 and 好.|A model may say <img src=x onerror=\"alert(1)\"> or "
+    + "[that](javascript:alert(1)) too.\nSo put in text, never HTML."],
 ];
 const LINK = "https://developer.mozilla.org/docs/Web/API/Node/textContent";
 const ELEMENTS = ["a", "code", "em", "h3", "li", "ol", "p", "pre", "strong", "ul"];
@@ -28,8 +25,8 @@ const browser = await startBrowser();
 const asked = []; // method and path of each request
 browser.context.on("request", request => asked.push(`${request.method()} ${new URL(request.url()).pathname}`));
 const dialogs = [];
-async function open(port) {
-  const page = await browser.open(`http://127.0.0.1:${port}/`);
+async function open(port, hash = "") {
+  const page = await browser.open(`http://127.0.0.1:${port}/${hash}`);
   page.on("dialog", dialog => (dialogs.push(dialog.message()), dialog.dismiss()));
   return page;
 }
@@ -156,7 +153,7 @@ await check("text that would take a careless pattern long does not", async () =>
 await check("an answer is cut at any place, and ends the same", async () => {
   const whole = "a **b** `c`\n```\n<d>\n```\n1. e\n2. *f*\n\n- g\n- [h](https://h.invalid/)\n# i\nj\n";
   const looks = await page.evaluate(whole => [1, 2, 3, 5, 7, whole.length].map(length => {
-    const answer = new Answer("cut", () => {});
+    const answer = new Answer("cut");
     for (let at = 0; at < whole.length; at += length) {
       answer.text = whole.slice(0, at + length);
       answer.show();
@@ -178,7 +175,7 @@ await check("what the server refuses is shown with its reason", async () => {
 });
 
 await check("at most 20 answers stay", async () => {
-  await page.evaluate(() => { for (let n = 0; n < 30; n++) new Answer(`made up ${n}`, () => {}); });
+  await page.evaluate(() => { for (let n = 0; n < 30; n++) new Answer(`made up ${n}`); });
   assert.equal(await page.locator("article").count(), 20);
   await page.reload();
 });
@@ -208,7 +205,7 @@ const READER = async url => {
 await check("a tutorial's fetch with getReader reads the answer, from another origin too", async () => {
   const here = await page.evaluate(READER, "/chat");
   assert(here.startsWith("You ask: Hello\n\n# Piece by piece\n\nA model"), here);
-  assert(here.endsWith(" with care.\n"), here);
+  assert(here.endsWith(").\n"), here);
   // A page of another origin without a policy of its own.
   const other = await startProgram(example("threads"), ["--port", "0", "--threads", "1"]);
   browser.tolerated = /status of 404/; // it has no icon
@@ -236,7 +233,7 @@ await check("a tutorial's EventSource has the text once, comes back once, and is
   });
   await until(async () => assert.equal(await page.evaluate(() => eventSource.readyState), 2));
   const gathered = await page.evaluate(() => gathered);
-  assert(gathered.startsWith("# Piece by piece\n\nA model") && gathered.endsWith(" with care.\n"), gathered);
+  assert(gathered.startsWith("# Piece by piece\n\nA model") && gathered.endsWith(").\n"), gathered);
   assert.equal(gathered.split("Piece by piece").length, 2);
   assert.equal(asked.filter(what => what === "GET /sse").length, before + 2);
 });
@@ -256,14 +253,18 @@ await check("the text grows while it is written", async () => {
   assert.deepEqual([...lengths], [...lengths].sort((one, other) => one - other));
 });
 
-await check("the stop button aborts, by keyboard, and the server stops as well", async () => {
-  const log = slow.said.length;
+/** Where the newest answer is on the server. */
+const nameOf = page => page.evaluate(() => location.hash.slice(1));
+
+await check("the stop button stops it, by keyboard, for whoever else reads it too", async () => {
+  const name = await nameOf(slowPage);
+  const other = request(slow.port, "GET", name);
   await button(slowPage, "Stop").focus();
   await slowPage.keyboard.press("Space");
   await state(slowPage, "stopped");
   const frozen = await text(slowPage);
   assert(frozen.startsWith("You ask: Why"), frozen);
-  await until(() => assert.match(slow.said.slice(log), /\/chat: the client left after \d+ of \d+ pieces/));
+  assert.match((await other).text, /\nevent: done\n[^]*"stopped"/);
   assert.equal(await text(slowPage), frozen);
   assert.equal(await slowPage.evaluate(() => document.activeElement.id), "text");
 });
@@ -280,10 +281,77 @@ await check("a new question stops the one before, and a stopped stream does not 
     .filter(entry => entry.name.endsWith("/sse")).length), 1);
 });
 
-await check("leaving the page aborts", async () => {
-  const log = slow.said.length;
+await check("a page that is reloaded in the middle, and a second tab, go on where the answer is", async () => {
+  await box(slowPage).fill("Once more?");
+  await box(slowPage).press("Enter");
+  const whole = [["p", "You ask: Once more?"], ...SHOWN];
+  await until(async () => assert((await shown(slowPage)).length > 1));
+  await slowPage.reload();
+  await state(slowPage, "writing");
+  assert((await text(slowPage)).startsWith("You ask: Once more?"));
+  const name = await nameOf(slowPage);
+  const second = await open(slow.port, `#${name}`);
+  await state(second, "done");
+  assert.deepEqual(await shown(second), whole);
+  await slowPage.bringToFront();
+  await state(slowPage, "done");
+  assert.deepEqual(await shown(slowPage), whole);
+  assert.equal(await slowPage.evaluate(() => running), null);
+  // And so when it is whole.
+  await slowPage.reload();
+  await state(slowPage, "done");
+  assert.deepEqual(await shown(slowPage), whole);
+  await second.close();
+});
+
+await check("what one tab stops is stopped in the other, also where `fetch` reads it", async () => {
+  await box(slowPage).fill("And again?");
+  await box(slowPage).press("Enter");
+  await state(slowPage, "writing");
+  const second = await open(slow.port, `#${await nameOf(slowPage)}`);
+  await state(second, "writing");
+  await button(second, "Stop").click();
+  await state(second, "stopped");
+  await second.close();
+  await slowPage.bringToFront();
+  await state(slowPage, "stopped");
+});
+
+await check("an answer goes on without the page that has asked", async () => {
+  await box(slowPage).fill("Whoever?");
+  await box(slowPage).press("Enter");
+  await state(slowPage, "writing");
+  const name = await nameOf(slowPage);
   await slowPage.close();
-  await until(() => assert.match(slow.said.slice(log), /the client left/));
+  assert.match((await request(slow.port, "GET", name)).text, /\nevent: done\n[^]*"finished"/);
+});
+
+await check("an EventSource without a handler for the end has the answer once, comes back once, and stops by itself", async () => {
+  const { headers } = await request(fast.port, "POST", "/chat", '{"content":"Why?"}');
+  await page.bringToFront();
+  const before = asked.filter(what => what === `GET ${headers.location}`).length;
+  await page.evaluate(name => {
+    globalThis.gathered = "";
+    globalThis.naive = new EventSource(name);
+    naive.onmessage = event => { gathered += event.data; };
+  }, headers.location);
+  await until(async () => assert.equal(await page.evaluate(() => naive.readyState), 2));
+  const gathered = await page.evaluate(() => gathered);
+  assert(gathered.startsWith("You ask: Why?\n\n# Piece by piece\n\nA model") && gathered.endsWith(".\n"), gathered);
+  assert.equal(gathered.split("You ask").length, 2);
+  assert.equal(asked.filter(what => what === `GET ${headers.location}`).length, before + 2);
+});
+
+await check("an answer that is not there, in the address or after a restart, is said to be unknown", async () => {
+  browser.tolerated = /status of 404/;
+  const unknown = await open(fast.port, "#/chat/0123456789abcdef");
+  await state(unknown, "the server does not know this answer any more");
+  for (const hash of ["#//elsewhere.invalid/", "#/sse", "#/chat/../sse", "#javascript:alert(1)"]) {
+    await unknown.evaluate(hash => { location.hash = hash; }, hash);
+  }
+  assert.equal(await unknown.locator("article").count(), 1);
+  await unknown.close();
+  browser.tolerated = null;
 });
 
 await check("a played stream that is cut off goes on after a restart, with nothing lost and nothing twice", async () => {
@@ -301,13 +369,16 @@ await check("a played stream that is cut off goes on after a restart, with nothi
   assert.deepEqual(await shown(page), SHOWN);
 });
 
-await check("an answer that is cut off says so, and so does a server that is not there", async () => {
+await check("an answer that is lost with the server says so, and so does a server that is not there", async () => {
   await button(page, "Ask").click();
   await until(async () => assert((await text(page)).length > 3));
-  browser.tolerated = DOWN;
+  browser.tolerated = new RegExp(`${DOWN.source}|status of 404`);
   await end(fast, "SIGKILL");
-  await state(page, "cut off: the connection is lost");
+  await state(page, "reconnecting");
   assert((await text(page)).startsWith("You ask"));
+  fast = await start("ai_stream", 0, fast.port);
+  await state(page, "the server does not know this answer any more");
+  await end(fast, "SIGKILL");
   await button(page, "Ask").click();
   await state(page, "the server does not answer");
   assert.equal(await newest(page).getAttribute("class"), "bad");
@@ -329,7 +400,7 @@ await check("it can be used by keyboard, and names what is reached", async () =>
     await page.keyboard.press("Tab");
     reached.push(await page.evaluate(() => document.activeElement.textContent));
   }
-  assert.deepEqual(reached, ["Ask", "Play /sse", "link"]);
+  assert.deepEqual(reached, ["Ask", "Play /sse", "never HTML"]);
   await page.close();
 });
 

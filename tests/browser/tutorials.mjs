@@ -21,7 +21,9 @@ const open = ({ port }, path = "/") => browser.open(`http://127.0.0.1:${port}${p
 const update = ({ port }, data) => request(port, "POST", "/update", JSON.stringify({ data }), { "Content-Type": "application/json" });
 
 const lines = (page, list = "#list") => page.locator(`${list} li`).allTextContents();
-const shows = (page, wanted, list) => until(async () => assert.deepEqual(await lines(page, list), wanted));
+/** The lines that were posted, without those of the clock. */
+const posted = lines => lines.filter(line => !/^New message at /.test(line));
+const shows = (page, wanted, list) => until(async () => assert.deepEqual(posted(await lines(page, list)), wanted));
 const state = (page, wanted) => until(async () => assert.equal(await page.locator("#state").textContent(), wanted));
 const text = (page, id) => page.locator(`#${id}`).textContent();
 
@@ -72,6 +74,9 @@ await check("long_poll: the page shows the value, every message, and the texts",
   let program = await start("long_poll", "--every", "1");
   const page = await open(program);
   await until(async () => assert.match((await lines(page, "#texts")).join(), /^New message at \d{4}-.*,New message at /));
+  assert.equal(await text(page, "value"), "–");
+  // The clock's texts are messages too, also while nobody has posted a value.
+  await until(async () => assert((await lines(page, "#messages")).length >= 2));
   assert.equal(await text(page, "value"), "–");
   await write(page, "by Enter");
   await until(async () => assert.equal(await text(page, "outcome"), "Data updated successfully"));
@@ -159,8 +164,8 @@ await check("events, ticks: of more tabs than a browser has connections each wor
 });
 
 await check("the newest line stays in sight when a phone is turned, unless the reader has scrolled away", async () => {
-  for (const [name, list] of [["events", "#list"], ["long_poll", "#messages"]]) {
-    const program = await start(name);
+  for (const [name, list, ...args] of [["events", "#list"], ["long_poll", "#messages", "--every", "600"]]) {
+    const program = await start(name, ...args);
     const page = await open(program);
     let count = 0;
     await follows(page, page.locator(list), async () => {
@@ -311,8 +316,17 @@ await check("snippet: a recursive fetch long poll, which loses nothing though it
     await until(async () => { await send(`${path} ${n++}`); assert(said.length > 0); });
     const wanted = Array.from({ length: 40 }, (_, m) => `${path} more ${m}`);
     for (const line of wanted) await send(line);
-    await until(() => assert.deepEqual(said.slice(-40), wanted.map(line => `New data: ${line}`)));
+    const heard = () => said.filter(line => !line.startsWith("New data: New message at "));
+    await until(() => assert.deepEqual(heard().slice(-40), wanted.map(line => `New data: ${line}`)));
     assert.equal(new Set(said).size, said.length, "none twice");
+  }
+  // Nobody posts any more, and it hears of something nonetheless.
+  for (const path of ["/poll", "/api/long-poll"]) {
+    const alone = await script(page, `
+      fetch('${path}')
+        .then(response => response.json())
+        .then(data => console.log('${path} says:', data.message));`);
+    await until(() => assert(alone.some(line => line.startsWith(`${path} says: New message at `))));
   }
   const texts = await script(page, `
     function poll() {
@@ -435,7 +449,7 @@ await check("from another origin: EventSource, JSON by POST, ETags, a long poll 
   }, short.port);
   assert.deepEqual(statuses, [200, 304, 200]);
 
-  const long = await start("long_poll");
+  const long = await start("long_poll", "--every", "600");
   for (const n of [1, 2, 3]) await update(long, n);
   const messages = await page.evaluate(async port => {
     const got = [];
@@ -449,7 +463,7 @@ await check("from another origin: EventSource, JSON by POST, ETags, a long poll 
   assert.deepEqual(messages, [1, 2, 3]);
 
   // By its cookie as well, if the tutorial's fetch is told to send it: what comes between two polls is not lost.
-  const cookies = await start("long_poll", "--wait", "0.3");
+  const cookies = await start("long_poll", "--every", "600", "--wait", "0.3");
   const poll = () => page.evaluate(async port =>
     (await (await fetch(`http://127.0.0.1:${port}/poll`, { credentials: "include" })).json()).data, cookies.port);
   assert.equal(await poll(), null);
