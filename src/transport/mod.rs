@@ -25,7 +25,7 @@
 //! - What is missing may lie between the messages that come, and is told once: what comes later may have a hole up to that
 //!   same id without a further gap.
 //! - `next` is the cursor from which to go on: who resumes there gets the messages behind it that are kept. In a poll it is
-//!   the cursor behind the messages of the answer.
+//!   the cursor behind the messages of the answer, and `until` may be above it.
 //! - For a cursor of another log `until` is at least where this log began.
 //! - A false alarm is possible, a false calm is not. An id is compared by epoch and then by number, as [`Id`](crate::Id) is.
 //!
