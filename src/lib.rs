@@ -33,11 +33,17 @@
 //! }
 //! ```
 //!
+//! # Topics that end
+//!
+//! The typed-out answer of a model, the progress of a job, the log of a build: [`Hub::begin`] gives a topic one
+//! [`Producer`], which ends it. Each transport tells the end and its reason, whoever comes late gets all that is kept, and
+//! then the client is told that nothing more comes. See [`transport::Options`] and the ends of [`transport`].
+//!
 //! # Where to look
 //!
 //! - [`Server`], [`Conn`], [`Exchange`]: from a socket to a request and its response. [`Limits`] bounds all of them.
 //! - [`Hub`], [`Subscription`], [`Id`]: publish, subscribe, resume. They know nothing of HTTP.
-//! - [`transport`]: the four transports, each a function over the public API. Copy one to change it.
+//! - [`transport`]: the four transports, 70 to 290 lines each over the public API. Copy one to change it.
 //!
 //! # Words
 //!

@@ -103,8 +103,8 @@ impl Message {
         self
     }
 
-    /// Sets the event name, one line: an EventSource dispatches the message by it. By `gap` it is told of a gap, and by
-    /// `done` of an end, so that a message has better another name.
+    /// Sets the event name, one line: an EventSource dispatches the message by it. By `gap`, `done` and
+    /// `removed` it is told of a gap, an end and a removal, so that a message has better another name.
     ///
     /// # Examples
     ///

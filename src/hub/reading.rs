@@ -8,7 +8,7 @@ use std::task::Waker;
 
 use super::log::Log;
 use super::losses::Doubt;
-use super::reader::{Follow, Manner, Reader};
+use super::reader::{Follow, Follows, Manner, Reader};
 use super::topic::{Life, Topic};
 use super::{Batch, Id, Published};
 use crate::error::{Error, Fault, Result};
@@ -33,6 +33,13 @@ impl Log {
         self.expire();
         // What the frames of other readers push out goes before this one looks at the floors.
         self.trim();
+        // Mostly there is one, and no list to be made.
+        if let [name] = names {
+            if let Some(key) = self.find(name) {
+                let follows = Follows::One(self.follow(key, after));
+                return Ok(self.reader(follows, after, absent == Absent::Skip));
+            }
+        }
         let (there, missing) = self.look_up(names);
         match absent {
             Absent::Refuse if !missing.is_empty() => return Err(Fault::Topic.into()),
@@ -42,7 +49,6 @@ impl Log {
             _ => {}
         }
         let is_brief = absent == Absent::Skip;
-        let cursor = after.unwrap_or(self.last);
         let mut follows: Vec<Follow> = there.into_iter().map(|key| self.follow(key, after)).collect();
         for name in &missing {
             if !is_brief {
@@ -53,11 +59,16 @@ impl Log {
         if is_brief && !missing.is_empty() {
             follows.push(self.absent(&missing, after));
         }
+        Ok(self.reader(follows.into(), after, is_brief))
+    }
+
+    fn reader(&mut self, follows: Follows, after: Option<Id>, is_brief: bool) -> Reader {
         self.readers += 1;
+        let cursor = after.unwrap_or(self.last);
         // Judged now: the log may pass a foreign cursor before the first read.
         let resets = if cursor > self.last { FOREIGN } else { self.resets };
         let hidden = if after == Some(Id::EARLIEST) { self.removals } else { 0 };
-        Ok(Reader { cursor, resets, manner: Manner::new(is_brief, hidden), follows: follows.into() })
+        Reader { cursor, resets, manner: Manner::new(is_brief, hidden), follows }
     }
 
     /// Where those topics are that are there, and the names of the others.

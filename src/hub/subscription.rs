@@ -95,16 +95,23 @@ impl Hub {
 
     fn subscription(&self, topics: &[&str], after: Option<Id>, absent: Absent) -> Result<Subscription> {
         self.check_history()?;
-        let mut names = topics.to_vec();
-        names.sort_unstable();
-        names.dedup();
+        let mut sorted;
+        // Mostly there is one, and no list to be made.
+        let names = if topics.len() == 1 {
+            topics
+        } else {
+            sorted = topics.to_vec();
+            sorted.sort_unstable();
+            sorted.dedup();
+            &sorted
+        };
         if names.is_empty() {
             return Err(Error::Misuse("a subscription needs a topic"));
         }
         if names.len() > self.limits().subscription {
             return Err(Error::Misuse("a subscription has too many topics"));
         }
-        let reader = self.lock().subscribe(&names, after, absent)?;
+        let reader = self.lock().subscribe(names, after, absent)?;
         Ok(Subscription::new(self.clone(), reader))
     }
 }

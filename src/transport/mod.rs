@@ -25,7 +25,7 @@
 //! - What is missing may lie between the messages that come, and is told once: what comes later may have a hole up to that
 //!   same id without a further gap.
 //! - `next` is the cursor from which to go on: who resumes there gets the messages behind it that are kept. In a poll it is
-//!   the cursor behind the messages of the answer.
+//!   the cursor behind the messages of the answer, and `until` may be above it.
 //! - For a cursor of another log `until` is at least where this log began.
 //! - A false alarm is possible, a false calm is not. An id is compared by epoch and then by number, as [`Id`](crate::Id) is.
 //!
@@ -34,10 +34,12 @@
 //! A topic that has ended ([`Producer`](crate::Producer)) says so by its last message. As any other it has an id, and comes
 //! to whoever is behind it, however late: first all that is kept, then the end with its reason (`finished`, `dropped`,
 //! `panicked`, or the producer's own). A client of several topics goes on until all have ended. Then each transport says that
-//! nothing more will come: a poll by `"done":true` beside `gap`, in the answer that has the last end and in each later one;
-//! an event stream and a WebSocket by ending. An EventSource comes back once more, and is told to stop by 204.
+//! nothing more will come: a poll by `"done":true` beside `gap`, an event stream and a WebSocket by ending. An EventSource
+//! comes back once more, and is told to stop by 204.
 //!
-//! If the end itself has left the history, the client has a gap up to it, and then the same without a reason.
+//! A poll says it in the answer that has the last end, or, if that goes out in pieces while others publish, at the latest in
+//! the next. If the end itself has left the history, the client has a gap up to it, and then is told the same, but for the
+//! reason.
 //!
 //! # Endings
 //!
@@ -51,11 +53,12 @@
 //! | the client has ended its half | 200 or 304; the connection closes | 200 or 304, `Tidings-Reason: left`, `Retry-After`, `Connection: close` with the last answer | comment `left`, last chunk; the connection closes | close 1002 (none with the feature `tungstenite`) |
 //! | the server shuts down | 200 or 304, `Connection: close` | 200 or 304, `Tidings-Reason: shutdown`, `Retry-After`, `Connection: close` | comment `shutdown`, last chunk; the connection closes | close 1001 `shutdown` |
 //! | a topic has ended | its end among the messages | the same, at once | `event: done` | its end in a frame |
-//! | all topics have ended, that was told | 200 or 304, `Tidings-Reason: done` | 200, `Tidings-Reason: done`, `Retry-After`, at once | comment `done`, last chunk; 204 at the next request | close 1000 `done` |
+//! | all topics have ended, nothing is new | 200 or 304, `Tidings-Reason: done` | 200, `Tidings-Reason: done`, `Retry-After`, at once | comment `done`, last chunk; 204 at the next request | close 1000 `done` |
 //! | the hub is closed, nothing is new | 200 or 304, `Tidings-Reason: closed` | 503, `Tidings-Reason: closed`, `Retry-After` | comment `closed`, last chunk; 204 at the next request | close 1000 `closed` |
 //! | no place to be held is free | 200 or 304 | 503, `Tidings-Reason: full`, `Retry-After` | what is kept, comment `full`, last chunk | 503, `Retry-After`, `Connection: close` |
 //! | [`Limits::stream_age`](crate::Limits::stream_age) has passed | – | – | comment `age`, last chunk | – |
 //! | the client sent a message | – | – | – | close 1008 `this is a feed: nothing is to be sent` |
+//! | a topic is not there, and [must be](Options::must_exist) | 404 | 404 | 404 | 404 |
 //! | HEAD | the head of GET | the head of GET, at once | the head of GET | 400 or 426 |
 //!
 //! An answer that is chunked for HTTP/1.1 ends with its last chunk; for HTTP/1.0 it ends with the connection. A client that
