@@ -144,8 +144,12 @@ impl<'c> Engine<'c> {
         self.flushes = true;
         let flushed = ready!(self.poll_write(cx)).map_err(error);
         self.flushes = false;
-        self.conn_mut().turns.take(1);
-        Poll::Ready(flushed)
+        let turns = &mut self.conn_mut().turns;
+        turns.take(1);
+        match flushed {
+            Ok(()) => turns.poll_give_way(cx).map(Ok),
+            failed => Poll::Ready(failed),
+        }
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<core::result::Result<(), WsError>> {
