@@ -492,6 +492,21 @@ fn floods_leave_others_their_turn() {
 }
 
 #[test]
+fn who_sends_without_end_leaves_others_their_turn() {
+    by_hand(Limits::DEFAULT, async |_raw, mut socket| {
+        let mut sent = 0;
+        let mut sends = std::pin::pin!(async {
+            while sent < 1000 {
+                socket.send("x").await.expect("written");
+                sent += 1;
+            }
+        });
+        assert!(poll_once(&mut sends).await.is_none(), "its peer takes whatever comes");
+        sends.await;
+    });
+}
+
+#[test]
 fn a_peer_that_does_not_read_is_cut_off() {
     let mut limits = Limits::DEFAULT;
     limits.write_time = SHORT;
