@@ -192,7 +192,7 @@ fn curl_lines(name: &str, port: u16) -> Vec<String> {
         .map(|line| {
             line.replace("=ID", "=earliest").replace(": ID", ": earliest").replace("\"ID\"", "\"1-1\"")
         })
-        .map(|line| format!("exec curl -sS --fail --max-time 15 {line}"))
+        .map(|line| format!("exec curl -sS --fail --max-time 300 {line}"))
         .collect()
 }
 
@@ -799,7 +799,7 @@ async fn dial(path: &str) -> UnixStream {
 
 /// What curl prints.
 async fn curl(path: &str, args: &[&str]) -> String {
-    let mut curl = command("curl", &["-sS", "--max-time", "10", "--unix-socket", path]);
+    let mut curl = command("curl", &["-sS", "--max-time", "300", "--unix-socket", path]);
     let output = curl.args(args).output().await.expect("curl is installed");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).expect("text")
