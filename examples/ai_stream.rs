@@ -11,8 +11,8 @@
 //! An EventSource comes back after any end unless it is closed, as our page does on `done`. It says in `Last-Event-ID`
 //! what it has: one that was cut off gets the rest, one that has all is told 204, upon which it stays away for good.
 
-#[path = "ai_stream/streams.rs"]
-mod streams;
+#[path = "ai_stream/played.rs"]
+mod played;
 
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Write};
@@ -23,15 +23,17 @@ use anyhow::Context as _;
 use clap::Parser;
 use serde_json::Value;
 use smol::{Async, Timer};
-use tidings::{Error, Exchange, Hub, Id, Limits, Producer, Response, Server, Wait};
+use tidings::{Error, Exchange, Hub, Id, Limits, Producer, Response, Server, Wait, transport};
 
-use self::streams::{follow, head, pieces, play};
+use self::played::{head, pieces, play};
 
 const FIELDS: &str = "Content-Type, Cache-Control, If-None-Match, Last-Event-ID";
 const PAGE: &str = include_str!("pages/ai_stream.html");
 const ANSWER: &str = include_str!("pages/ai_stream.md");
 /// Characters of a piece.
 const PIECE: usize = 5;
+/// Who follows an answer gets it from its start, and 404 if there is none of that name.
+const ANSWERS: transport::Options = transport::Options::DEFAULT.start(Id::EARLIEST).must_exist();
 /// Bytes that an answer may take with its question.
 const KEPT: usize = 64 * 1024;
 
@@ -119,7 +121,7 @@ async fn app(hub: &Hub, every: Duration, mut ex: Exchange<'_>) -> tidings::Resul
         ("GET" | "HEAD", [""]) => Response::html(PAGE),
         ("GET" | "HEAD", ["sse"]) => return play(ex, ANSWER, every).await,
         ("POST", ["chat"]) => return chat(ex, hub, every / 10).await,
-        ("GET" | "HEAD", ["chat", id]) => return follow(ex, hub, id).await,
+        ("GET" | "HEAD", ["chat", id]) => return ANSWERS.sse(ex, hub, &[id]).await,
         ("POST", ["chat", id, "stop"]) => stop(hub, id),
         // A browser asks so before a page from elsewhere may send JSON, or one of these fields.
         ("OPTIONS", _) => Response::new(204).header("Access-Control-Allow-Headers", FIELDS),
