@@ -82,6 +82,7 @@ pub use crate::hub::{
 };
 pub use crate::limits::Limits;
 pub use crate::proto::content::Content;
+pub use crate::proto::field_lines::FieldLines;
 pub use crate::proto::head::Head;
 pub use crate::proto::response::Response;
 pub use crate::proto::sse::Event;

@@ -20,7 +20,7 @@ pub(super) const PATH: Class = Class(4);
 /// that the query percent-encode set of the URL standard lacks, which browsers do not encode there.
 pub(super) const QUERY: Class = Class(8);
 
-static TABLE: [u8; 256] = {
+const TABLE: [u8; 256] = {
     let mut table = [0; 256];
     let mut byte = 0;
     while byte < table.len() {
@@ -46,7 +46,7 @@ const fn with(mut table: [u8; 256], bytes: &[u8], class: Class) -> [u8; 256] {
 }
 
 impl Class {
-    pub(super) fn has(self, byte: u8) -> bool {
+    pub(super) const fn has(self, byte: u8) -> bool {
         self.of(byte) != 0
     }
 
@@ -54,7 +54,7 @@ impl Class {
         self.of(a) & self.of(b) & self.of(c) & self.of(d) != 0
     }
 
-    fn of(self, byte: u8) -> u8 {
-        TABLE[usize::from(byte)] & self.0
+    const fn of(self, byte: u8) -> u8 {
+        TABLE[byte as usize] & self.0
     }
 }

@@ -1,5 +1,7 @@
 //! [`Headers`]: the header fields of a response, checked and encoded as they are added.
 
+use super::field_kind::{Kind, kind};
+use super::field_lines::FieldLines;
 use super::text::{is_token, is_value_byte};
 use crate::error::{Error, Result};
 
@@ -16,53 +18,9 @@ pub struct Headers {
     closes: bool,
 }
 
-/// What a field is to a response.
-#[derive(Clone, Copy)]
-enum Kind {
-    /// A response has one at most: a second one replaces the first. It has a bit in [`Headers::singletons`].
-    Singleton(u16),
-    /// Its options are joined with those of the connection.
-    Connection,
-    /// The connection writes it.
-    Ours,
-    /// The WebSocket handshake writes it.
-    Handshake,
-    /// It may stand in several lines, as `Set-Cookie` and `Vary` do (RFC 9110, 5.3).
-    Other,
-}
-
-/// What a field is to a response. Only names of its length are compared with its name.
-fn kind(name: &str) -> Kind {
-    use Kind::{Connection, Handshake, Other, Ours, Singleton};
-    let known: &[(&str, Kind)] = match name.len() {
-        3 => &[("Age", Singleton(1))],
-        4 => &[("ETag", Singleton(1 << 1)), ("Date", Ours)],
-        6 => &[("Server", Singleton(1 << 2))],
-        7 => &[("Expires", Singleton(1 << 3))],
-        8 => &[("Location", Singleton(1 << 4))],
-        10 => &[("Connection", Connection)],
-        11 => &[("Retry-After", Singleton(1 << 5))],
-        12 => &[("Content-Type", Singleton(1 << 6))],
-        13 => &[("Content-Range", Singleton(1 << 7)), ("Last-Modified", Singleton(1 << 8))],
-        14 => &[("Content-Length", Ours)],
-        16 => &[("Content-Location", Singleton(1 << 9))],
-        17 => &[("X-Accel-Buffering", Singleton(1 << 10)), ("Transfer-Encoding", Ours)],
-        20 => &[("Sec-WebSocket-Accept", Handshake)],
-        22 => &[("Access-Control-Max-Age", Singleton(1 << 11)), ("Sec-WebSocket-Protocol", Handshake)],
-        24 => &[("Sec-WebSocket-Extensions", Handshake)],
-        25 => &[("Strict-Transport-Security", Singleton(1 << 12))],
-        27 => &[("Access-Control-Allow-Origin", Singleton(1 << 13))],
-        32 => &[("Access-Control-Allow-Credentials", Singleton(1 << 14))],
-        _ => &[],
-    };
-    // Mostly it is spelled as here, which is quickly seen.
-    let found = known.iter().find(|(other, _)| name == *other || name.eq_ignore_ascii_case(other));
-    found.map_or(Other, |(_, kind)| *kind)
-}
-
 /// The bit of a singleton; 0 for other fields.
 fn bit(name: &str) -> u16 {
-    if let Kind::Singleton(bit) = kind(name) { bit } else { 0 }
+    if let Kind::Singleton(bit) = kind(name.as_bytes()) { bit } else { 0 }
 }
 
 impl Headers {
@@ -72,7 +30,7 @@ impl Headers {
         if !is_token(name.as_bytes()) || !value.bytes().all(is_value_byte) {
             return Err(Error::Misuse("a header field is not legal"));
         }
-        match kind(name) {
+        match kind(name.as_bytes()) {
             Kind::Singleton(bit) => self.make_room_for(name, bit),
             Kind::Connection => {
                 value.split(',').map(str::trim_ascii).for_each(|option| self.add_option(option));
@@ -103,18 +61,28 @@ impl Headers {
         self.singletons |= bit;
     }
 
+    /// Adds fields that were checked before; a singleton that is here already stays.
+    pub(super) fn add_lines(&mut self, fields: &FieldLines) {
+        if self.lines.is_empty() {
+            self.lines.reserve(160);
+        }
+        self.append_lines(fields.lines, fields.singletons);
+    }
+
+    fn append_lines(&mut self, lines: &str, singletons: u16) {
+        let here = self.singletons;
+        if here & singletons == 0 {
+            self.lines.push_str(lines);
+        } else {
+            let new = lines.split_inclusive('\n').filter(|line| bit(name_of(line)) & here == 0);
+            new.for_each(|line| self.lines.push_str(line));
+        }
+        self.singletons |= singletons;
+    }
+
     /// Adds all fields of `other`, except singletons that are here already.
     pub(crate) fn append(&mut self, other: &Headers) {
-        if self.singletons & other.singletons == 0 {
-            self.lines.push_str(&other.lines);
-        } else {
-            let here = self.singletons;
-            other
-                .each()
-                .filter(|line| bit(name_of(line)) & here == 0)
-                .for_each(|line| self.lines.push_str(line));
-        }
-        self.singletons |= other.singletons;
+        self.append_lines(&other.lines, other.singletons);
         self.closes |= other.closes;
         if !other.connection.is_empty() {
             push_option(&mut self.connection, &other.connection);

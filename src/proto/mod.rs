@@ -12,6 +12,8 @@ pub mod body;
 mod class;
 pub(crate) mod content;
 mod facts;
+mod field_kind;
+pub(crate) mod field_lines;
 mod fields;
 #[cfg(feature = "ws")]
 pub mod frame;

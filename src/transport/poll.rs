@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Options;
 use super::cursor::poll_cursor;
 use super::json::message_json;
-use crate::{Batch, Exchange, Frame, Hub, Id, Published, Response, Result, Subscription};
+use crate::{Batch, Exchange, FieldLines, Frame, Hub, Id, Published, Response, Result, Subscription};
 
 /// Answers at once with what the hub keeps behind the request's cursor, as
 /// `{"messages":[{"id","topic","data"}],"next":ID,"gap":false}` with `ETag: "ID"`. A message that was published with an
@@ -73,14 +73,18 @@ fn tag(next: Id) -> String {
     tag
 }
 
+const FRESH: FieldLines = FieldLines::new("Cache-Control: no-store\r\n");
+
+const JSON: FieldLines = FieldLines::new("Content-Type: application/json\r\n");
+
 /// The head of a poll's answer.
 fn head(tag: String) -> Response {
-    Response::new(200).header("Cache-Control", "no-store").header("ETag", tag)
+    Response::new(200).field_lines(&FRESH).header("ETag", tag)
 }
 
 /// Makes it an answer with a body.
 fn json(head: Response, body: Vec<u8>) -> Response {
-    head.header("Content-Type", "application/json").body(body)
+    head.field_lines(&JSON).body(body)
 }
 
 /// The answer that nothing is new.
