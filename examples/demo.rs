@@ -14,10 +14,14 @@
 //!     curl -X POST 'http://127.0.0.1:3000/cut?transport=sse'
 //!     curl -X POST http://127.0.0.1:3000/restart      # a new log: whoever reads is told of the gap
 //!     curl http://127.0.0.1:3000/stats
+//!     curl -X POST http://127.0.0.1:3000/countdown    # begins a topic that ends by itself; answers with its name
+//!     curl -N http://127.0.0.1:3000/countdown/ID -H 'Accept: text/event-stream'
 //!
 //! Ctrl-C or SIGTERM ends it, with a last word to every client. Whoever can reach the port may publish, so
 //! `--bind` it to other addresses only where that is fine.
 
+#[path = "demo/countdown.rs"]
+mod countdown;
 #[path = "demo/toys.rs"]
 mod toys;
 
@@ -57,11 +61,13 @@ async fn app(demo: &Demo, mut ex: Exchange<'_>) -> tidings::Result<()> {
             let id = demo.publish([ex.text().await?])?;
             ex.reply(Response::text(id)).await
         }
-        ("POST", "/burst" | "/cut" | "/restart") if is_foreign(ex.head()) => {
+        ("GET" | "HEAD", path) if path.starts_with("/countdown/") => countdown::follow(ex, hub).await,
+        ("POST", "/burst" | "/cut" | "/restart" | "/countdown") if is_foreign(ex.head()) => {
             ex.reply(Response::text("only for this server's own page\n").with_status(403)).await
         }
         ("POST", "/burst") => demo.burst(ex).await,
         ("POST", "/cut") => demo.cut(ex).await,
+        ("POST", "/countdown") => countdown::begin(ex, hub).await,
         ("POST", "/restart") => ex.reply(Response::text(demo.restart())).await,
         ("GET" | "HEAD", "/stats") => {
             let stats = Response::json(demo.stats(&ex)?).header("Cache-Control", "no-store");
