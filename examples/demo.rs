@@ -80,8 +80,8 @@ async fn app(demo: &Demo, mut ex: Exchange<'_>) -> tidings::Result<()> {
     }
 }
 
-fn greet(mut at: SocketAddr) {
-    let budget = Limits::DEFAULT.worst_case().div_ceil(1024);
+fn greet(mut at: SocketAddr, limits: &Limits) {
+    let budget = limits.worst_case().div_ceil(1024);
     let listening =
         format!("listening on {at}; server and hub take at most {budget} KiB, whatever clients do");
     if at.ip().is_unspecified() {
@@ -105,7 +105,10 @@ fn main() -> anyhow::Result<()> {
     let at = SocketAddr::from((bind, port));
     let listener = Async::<TcpListener>::bind(at)
         .with_context(|| format!("cannot listen on {at}; try another --port or --bind"))?;
-    let (server, demo) = (Server::new(Limits::DEFAULT), Demo::new());
+    let mut limits = Limits::DEFAULT;
+    // Room for all news that is kept, and for countdowns beside it.
+    limits.history_bytes = 128 * 1024;
+    let (server, demo) = (Server::new(limits.clone()), Demo::new(&limits));
     // Windows has no SIGTERM.
     let mut signals = Signals::new([Signal::Int, Signal::Term]).or_else(|_| Signals::new([Signal::Int]))?;
     // A task of its own: beside `serve` it would be polled at each of its wakes. Dropping it would cancel it.
@@ -116,6 +119,6 @@ fn main() -> anyhow::Result<()> {
             server.shutdown(Duration::from_secs(1)).await;
         }
     });
-    greet(listener.get_ref().local_addr()?);
+    greet(listener.get_ref().local_addr()?, &limits);
     Ok(smol::block_on(server.serve(listener, &async |ex: Exchange<'_>| app(&demo, ex).await))?)
 }

@@ -11,15 +11,15 @@ use tidings::{Exchange, Hub, Id, Producer, Response};
 const FIRST: u32 = 10;
 const STEP: Duration = Duration::from_millis(500);
 
-/// How long it is known behind its end.
-const KNOWN: Duration = Duration::from_secs(60);
+/// How long it is kept behind its end, and in how many bytes: it is whole also where others publish a lot.
+const KEPT: (Duration, usize) = (Duration::from_secs(60), 8 * 1024);
 
 /// Begins one, and answers with its name.
 pub(crate) async fn begin(ex: Exchange<'_>, hub: &Hub) -> tidings::Result<()> {
     // A fresh name for each: who comes back late must not take another one for its own.
     let name = format!("countdown/{:016x}", RandomState::new().hash_one(()));
-    let mut bounds = hub.bounds();
-    bounds.topic_age = Some(KNOWN);
+    let mut bounds = hub.bounds().keep_all(KEPT.1);
+    bounds.topic_age = Some(KEPT.0);
     let producer = hub.begin_with(&name, &bounds)?;
     // A task of its own: it does not end with the page that has begun it.
     smol::spawn(count_down(producer)).detach();

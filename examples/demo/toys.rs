@@ -36,9 +36,9 @@ pub(crate) struct Demo {
 }
 
 impl Demo {
-    pub(crate) fn new() -> Demo {
+    pub(crate) fn new(limits: &Limits) -> Demo {
         let [poll, wait, sse, ws] = [(); 4].map(|()| Lane::default());
-        let hub = Hub::new(&Limits::DEFAULT);
+        let hub = Hub::new(limits);
         let start = (Instant::now(), resident());
         Demo { hub, poll, wait, sse, ws, stamps: RefCell::default(), bursting: Cell::new(false), start }
     }

@@ -540,7 +540,9 @@ await check("a topic that ends is counted down, its stream closes by itself, and
   assert.deepEqual(await page.evaluate(() => counted), [...all, "ended"]);
   assert.deepEqual(await page.evaluate(() => [countdown.name, countdown.source]), [null, null]);
   await connected(page);
-  // Who comes late gets all of it and the end; an EventSource that nothing closes is told to stay away.
+  // Who comes late gets all of it and the end, however much was published since; an EventSource that nothing closes is
+  // told to stay away.
+  for (let n = 1; n <= 15; n++) await publish(demo.port, "x".repeat(10_000));
   const got = await page.evaluate(name => new Promise(done => {
     const got = [], source = new EventSource(`${name}?after=earliest`);
     source.onmessage = event => got.push(event.data);
