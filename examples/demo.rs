@@ -14,10 +14,14 @@
 //!     curl -X POST 'http://127.0.0.1:3000/cut?transport=sse'
 //!     curl -X POST http://127.0.0.1:3000/restart      # a new log: whoever reads is told of the gap
 //!     curl http://127.0.0.1:3000/stats
+//!     curl -X POST http://127.0.0.1:3000/countdown    # begins a topic that ends by itself; answers with its name
+//!     curl -N http://127.0.0.1:3000/countdown/ID -H 'Accept: text/event-stream'
 //!
 //! Ctrl-C or SIGTERM ends it, with a last word to every client. Whoever can reach the port may publish, so
 //! `--bind` it to other addresses only where that is fine.
 
+#[path = "demo/countdown.rs"]
+mod countdown;
 #[path = "demo/toys.rs"]
 mod toys;
 
@@ -57,11 +61,13 @@ async fn app(demo: &Demo, mut ex: Exchange<'_>) -> tidings::Result<()> {
             let id = demo.publish([ex.text().await?])?;
             ex.reply(Response::text(id)).await
         }
-        ("POST", "/burst" | "/cut" | "/restart") if is_foreign(ex.head()) => {
+        ("GET" | "HEAD", path) if path.starts_with("/countdown/") => countdown::follow(ex, hub).await,
+        ("POST", "/burst" | "/cut" | "/restart" | "/countdown") if is_foreign(ex.head()) => {
             ex.reply(Response::text("only for this server's own page\n").with_status(403)).await
         }
         ("POST", "/burst") => demo.burst(ex).await,
         ("POST", "/cut") => demo.cut(ex).await,
+        ("POST", "/countdown") => countdown::begin(ex, hub).await,
         ("POST", "/restart") => ex.reply(Response::text(demo.restart())).await,
         ("GET" | "HEAD", "/stats") => {
             let stats = Response::json(demo.stats(&ex)?).header("Cache-Control", "no-store");
@@ -74,8 +80,8 @@ async fn app(demo: &Demo, mut ex: Exchange<'_>) -> tidings::Result<()> {
     }
 }
 
-fn greet(mut at: SocketAddr) {
-    let budget = Limits::DEFAULT.worst_case().div_ceil(1024);
+fn greet(mut at: SocketAddr, limits: &Limits) {
+    let budget = limits.worst_case().div_ceil(1024);
     let listening =
         format!("listening on {at}; server and hub take at most {budget} KiB, whatever clients do");
     if at.ip().is_unspecified() {
@@ -99,7 +105,10 @@ fn main() -> anyhow::Result<()> {
     let at = SocketAddr::from((bind, port));
     let listener = Async::<TcpListener>::bind(at)
         .with_context(|| format!("cannot listen on {at}; try another --port or --bind"))?;
-    let (server, demo) = (Server::new(Limits::DEFAULT), Demo::new());
+    let mut limits = Limits::DEFAULT;
+    // Room for all news that is kept, and for countdowns beside it.
+    limits.history_bytes = 128 * 1024;
+    let (server, demo) = (Server::new(limits.clone()), Demo::new(&limits));
     // Windows has no SIGTERM.
     let mut signals = Signals::new([Signal::Int, Signal::Term]).or_else(|_| Signals::new([Signal::Int]))?;
     // A task of its own: beside `serve` it would be polled at each of its wakes. Dropping it would cancel it.
@@ -110,6 +119,6 @@ fn main() -> anyhow::Result<()> {
             server.shutdown(Duration::from_secs(1)).await;
         }
     });
-    greet(listener.get_ref().local_addr()?);
+    greet(listener.get_ref().local_addr()?, &limits);
     Ok(smol::block_on(server.serve(listener, &async |ex: Exchange<'_>| app(&demo, ex).await))?)
 }

@@ -237,6 +237,10 @@ fn the_lines_of_curl_on_top_work_as_they_are_printed() {
             let name = smol::block_on(async { begin_chat(&program, "Why?").await.1 });
             lines.iter_mut().for_each(|line| *line = line.replace("/chat/ID", &name));
         }
+        if lines.iter().any(|line| line.contains("/countdown/ID")) {
+            let name = smol::block_on(program.ask("POST", "/countdown", "", b"")).body;
+            lines.iter_mut().for_each(|line| *line = line.replace("countdown/ID", &name));
+        }
         let (acts, lines): (Vec<_>, Vec<_>) = lines.iter().partition(|line| line.contains(" -X "));
         let (posts, asks): (Vec<_>, Vec<_>) = lines.into_iter().partition(|line| line.contains(" -d "));
         std::thread::scope(|scope| {

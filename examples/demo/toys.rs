@@ -36,9 +36,9 @@ pub(crate) struct Demo {
 }
 
 impl Demo {
-    pub(crate) fn new() -> Demo {
+    pub(crate) fn new(limits: &Limits) -> Demo {
         let [poll, wait, sse, ws] = [(); 4].map(|()| Lane::default());
-        let hub = Hub::new(&Limits::DEFAULT);
+        let hub = Hub::new(limits);
         let start = (Instant::now(), resident());
         Demo { hub, poll, wait, sse, ws, stamps: RefCell::default(), bursting: Cell::new(false), start }
     }
@@ -98,6 +98,7 @@ impl Demo {
             Some(id) => id.parse().map_err(|_| Fault::Cursor)?,
             None => self.hub.last(),
         };
+        let kept = self.hub.topic("news").map_or(0, |news| news.messages);
         let stamps = self.stamps.borrow();
         let stamps = stamps.iter().filter(|(id, _)| *id > after);
         let figures = json!({
@@ -108,7 +109,7 @@ impl Demo {
             "connections": server.connections, "requests": server.requests,
             "poll": self.poll.figures(), "wait": self.wait.figures(),
             "sse": self.sse.figures(), "ws": self.ws.figures(),
-            "messages": [hub.messages, limits.history], "bytes": [hub.bytes, limits.history_bytes],
+            "messages": [kept, limits.history], "bytes": [hub.bytes, limits.history_bytes],
             "gaps": hub.gaps,
             "resident": [resident(), self.start.1],
         });
@@ -178,8 +179,9 @@ pub(crate) fn file(method: &str, path: &str) -> Response {
         "/charts.js" => ("javascript", include_str!("../pages/demo/charts.js")),
         "/page.js" => ("javascript", include_str!("../pages/demo/page.js")),
         "/poll" | "/wait" | "/events" | "/stats" => return only("GET, HEAD"),
+        path if path.starts_with("/countdown/") => return only("GET, HEAD"),
         "/ws" => return only("GET"),
-        "/publish" | "/burst" | "/cut" | "/restart" => return only("POST"),
+        "/publish" | "/burst" | "/cut" | "/restart" | "/countdown" => return only("POST"),
         _ => return Response::text("there is nothing here, see /\n").with_status(404),
     };
     match method {

@@ -154,6 +154,7 @@ await check("wrong methods, wrong paths and HEAD are answered as they should be"
     ["POST", "/events", 405, "GET, HEAD"], ["POST", "/ws", 405, "GET"], ["GET", "/publish", 405, "POST"],
     ["GET", "/nothing", 404, undefined], ["GET", "/ws", 426, undefined],
     ["GET", "/burst", 405, "POST"], ["PUT", "/cut", 405, "POST"], ["GET", "/restart", 405, "POST"],
+    ["PUT", "/countdown", 405, "POST"], ["GET", "/countdown/x", 404, undefined], ["PUT", "/countdown/x", 405, "GET, HEAD"],
     ["POST", "/stats", 405, "GET, HEAD"], ["POST", "/page.js", 405, "GET, HEAD"], ["GET", "/demo.rs", 404, undefined],
     ["POST", "/cut", 400, undefined], ["POST", "/cut?transport=all", 400, undefined],
     ["GET", "/stats?after=yesterday", 400, undefined], ["HEAD", "/stats", 200, undefined],
@@ -234,7 +235,7 @@ await check("a reload shows the same lines", async () => {
 await check("it can be used by keyboard, and names what is reached", async () => {
   await box(page).focus();
   const reached = [];
-  for (let n = 0; n < 13; n++) {
+  for (let n = 0; n < 14; n++) {
     await page.keyboard.press("Tab");
     reached.push(await page.evaluate(() => {
       const at = document.activeElement, [label] = at.labels ?? [];
@@ -242,7 +243,7 @@ await check("it can be used by keyboard, and names what is reached", async () =>
       return at.ariaLabel ?? named.textContent;
     }));
   }
-  assert.deepEqual(reached, ["Publish", "Off", "Burst of 1,000", "Restart the hub",
+  assert.deepEqual(reached, ["Publish", "Off", "Burst of 1,000", "Restart the hub", "Count down",
     ...PANES.flatMap(name => [name, `Cut ${name}`]), "How this is measured"]);
   await page.keyboard.press("Enter");
   await page.getByText("Latency is the time from").waitFor();
@@ -482,23 +483,82 @@ await check("each transport that is cut comes back alone, by itself, with nothin
   browser.tolerated = null;
 });
 
+await check("a long poll that is answered early asks again when Retry-After says so", async () => {
+  await page.reload();
+  await connected(page);
+  const asked = []; // when
+  await page.route("**/wait*", async route => {
+    asked.push(performance.now());
+    // The second time the answer is the server's own.
+    if (asked.length > 1) return route.continue();
+    const next = (await stats(demo.port)).last;
+    const headers = { "Content-Type": "application/json", "Tidings-Reason": "shutdown", "Retry-After": "3" };
+    await route.fulfill({ headers, body: JSON.stringify({ messages: [], next, gap: false }) });
+  });
+  // Ends the poll that is held.
+  await publish(demo.port, "and then wait");
+  await until(async () => assert.equal((await states(page))[1], "reconnecting: shutdown"));
+  await until(() => assert(asked.length > 1));
+  assert(asked[1] - asked[0] >= 3000, `after ${asked[1] - asked[0]} ms`);
+  await connected(page);
+  await page.unroute("**/wait*");
+});
+
 await check("after a restart of the hub each pane shows the gap, and ids of a new epoch", async () => {
-  const epoch = () => page.locator(".cursor").first().textContent().then(id => Number(id.split("-")[0]));
-  const before = await epoch();
+  const last = () => page.locator(".cursor").first().textContent();
+  const before = await last();
   await button("Restart the hub").click();
   await outcome(page, "A new log");
   await until(async () => assert.deepEqual(await gaps(page), [["gap"], ["gap"], ["gap"], ["gap"]]));
   await write(page, "in the new log");
   await outcome(page, /-1\.$/);
   await agree(page);
-  assert(await epoch() > before);
+  const after = await last();
+  assert(BigInt(after.split("-")[0]) > BigInt(before.split("-")[0]), `${before} ${after}`);
+  // Two epochs may be nearer to each other than a `Number` can tell.
+  assert(await page.evaluate(([after, before]) => !isUpTo(parseId(after), parseId(before)), [after, before]));
+});
+
+await check("a topic that ends is counted down, its stream closes by itself, and a page that was away goes on", async () => {
+  // Each number that was shown.
+  await page.evaluate(() => {
+    globalThis.counted = [];
+    new MutationObserver(() => counted.push(byId("number").textContent)).observe(byId("number"), { childList: true });
+  });
+  const followed = page.waitForRequest(asked => asked.url().includes("/countdown/"));
+  await button("Count down").click();
+  const name = new URL((await followed).url()).pathname;
+  await until(async () => assert((await page.evaluate(() => counted)).length > 1));
+  const other = await browser.context.newPage();
+  await other.bringToFront();
+  await until(async () => assert.equal(await page.evaluate(() => countdown.source), null));
+  await other.close();
+  await page.bringToFront();
+  await outcome(page, "The topic has ended");
+  const all = Array.from({ length: 10 }, (_, n) => String(10 - n));
+  assert.deepEqual(await page.evaluate(() => counted), [...all, "ended"]);
+  assert.deepEqual(await page.evaluate(() => [countdown.name, countdown.source]), [null, null]);
+  await connected(page);
+  // Who comes late gets all of it and the end, however much was published since; an EventSource that nothing closes is
+  // told to stay away.
+  for (let n = 1; n <= 15; n++) await publish(demo.port, "x".repeat(10_000));
+  const got = await page.evaluate(name => new Promise(done => {
+    const got = [], source = new EventSource(`${name}?after=earliest`);
+    source.onmessage = event => got.push(event.data);
+    source.addEventListener("done", event => got.push(JSON.parse(event.data).reason));
+    source.onerror = () => { if (source.readyState === EventSource.CLOSED) done(got); };
+  }), name);
+  assert.deepEqual(got, [...all, "finished"]);
+  const late = JSON.parse((await request(demo.port, "GET", `${name}?wait=1&after=earliest`)).text);
+  assert.equal(late.done, true);
+  assert.deepEqual(late.messages.map(message => message.data ?? message.reason).slice(0, 10), all);
 });
 
 await check("a page of another site can't press them", async () => {
   const last = (await stats(demo.port)).last;
   const foreign = [{ Origin: "http://elsewhere.invalid" }, { Origin: "null" }, { "Sec-Fetch-Site": "cross-site" }];
   for (const headers of foreign) {
-    for (const path of ["/burst", "/restart", "/cut?transport=ws"]) {
+    for (const path of ["/burst", "/restart", "/countdown", "/cut?transport=ws"]) {
       assert.equal((await request(demo.port, "POST", path, "", headers)).status, 403, path);
     }
   }
@@ -742,6 +802,8 @@ await check("the Chinese page says nothing in English, whatever happens", async 
     () => page.locator("#burst").click(),
     () => page.locator("#restart").click(),
     () => page.locator("#Socket .cut").click(),
+    // To its end: it is not known any more when the server is another.
+    () => page.locator("#count").click().then(() => page.locator("#number").filter({ hasText: "已结束" }).waitFor()),
     () => end(demo, "SIGTERM").then(() => page.locator("#burst").click()),
   ]) {
     const before = await said.textContent();

@@ -66,8 +66,8 @@ class Figures {
   }
 }
 
-/** "epoch-seq" as two numbers. */
-const parseId = id => id.split("-").map(Number);
+/** "epoch-seq" as two numbers, which are beyond what a `Number` holds. */
+const parseId = id => id.split("-").map(BigInt);
 const isUpTo = ([epoch, seq], [otherEpoch, otherSeq]) => epoch < otherEpoch || (epoch === otherEpoch && seq <= otherSeq);
 
 /** Tells how long messages took. When a message came is known here; when it was published only the server knows,

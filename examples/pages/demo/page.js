@@ -82,6 +82,48 @@ async function watch(signal) {
   }
 }
 
+// A topic that ends, which an EventSource follows to its end.
+
+const countdown = {
+  name: null,    // of the topic, while it has not ended
+  cursor: "",    // the id to resume from, at first none
+  source: null,  // an EventSource
+
+  begin(name) {
+    this.leave();
+    [this.name, this.cursor] = [name, ""];
+    this.follow();
+  },
+
+  follow() {
+    if (!this.name || this.source) return;
+    const source = this.source = new EventSource(`/${this.name}?after=${this.cursor}`);
+    source.onmessage = event => {
+      this.cursor = event.lastEventId;
+      byId("number").textContent = event.data;
+    };
+    // Without a close it would come back once more, and be told 204.
+    source.addEventListener("done", () => {
+      this.end(say("ended"));
+      outcome(say(EXPLAIN.ended));
+    });
+    source.onerror = () => {
+      if (source.readyState === EventSource.CLOSED) this.end("–");
+    };
+  },
+
+  leave() {
+    this.source?.close();
+    this.source = null;
+  },
+
+  end(how) {
+    this.leave();
+    this.name = null;
+    byId("number").textContent = how;
+  },
+};
+
 // A tab that nobody looks at leaves its connections to the others.
 
 let watching = null;
@@ -89,6 +131,7 @@ let watching = null;
 function look() {
   if (document.visibilityState === "hidden") return leave();
   panes.forEach(pane => pane.start());
+  countdown.follow();
   if (watching) return;
   watching = new AbortController();
   watch(watching.signal);
@@ -99,6 +142,7 @@ function leave() {
   watching = null;
   stopwatch.reset();
   panes.forEach(pane => pane.stop());
+  countdown.leave();
 }
 
 document.addEventListener("visibilitychange", look);
@@ -185,6 +229,10 @@ function onClick(button, path, explain) {
 
 onClick(byId("burst"), "/burst", () => say(EXPLAIN.burst, { kept }));
 onClick(byId("restart"), "/restart", () => say(EXPLAIN.restart));
+onClick(byId("count"), "/countdown", name => {
+  countdown.begin(name);
+  return "";
+});
 for (const { key, name, root } of panes) {
   onClick(root.querySelector(".cut"), `/cut?transport=${key}`, seconds => say(EXPLAIN.cut, { name, seconds }));
 }

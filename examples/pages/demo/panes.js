@@ -159,6 +159,9 @@ class Pane {
   }
 }
 
+/** What `Retry-After` of an answer asks for, in milliseconds; a date is none of ours. */
+const retryAfter = answer => (Number(answer.headers.get("Retry-After")) || 0) * 1000;
+
 /** Asks over and over; what a short and a long poll have in common. */
 class Poll extends Pane {
   async open(signal) {
@@ -182,10 +185,7 @@ class Poll extends Pane {
     const text = await answer.text();
     this.figures.count("down", headSize(answer) + sizeOf(text));
     if (answer.status === 304) return answer;
-    if (!answer.ok) {
-      const seconds = Number(answer.headers.get("Retry-After") ?? 0);
-      throw Object.assign(new Error(), { said: String(answer.status), retryAfter: seconds * 1000 });
-    }
+    if (!answer.ok) throw Object.assign(new Error(), { said: String(answer.status), retryAfter: retryAfter(answer) });
     const { messages, next, gap } = JSON.parse(text);
     if (gap) this.gap(next);
     for (const message of messages) this.message(message);
@@ -208,9 +208,9 @@ class LongPoll extends Poll {
     // While the answer is held there is no sign that the server is back, except that it does not fail.
     const held = setTimeout(() => this.state("waiting"), this.failures > 0 ? 1500 : 0);
     const answer = await this.take(`/wait?after=${this.cursor}`, signal).finally(() => clearTimeout(held));
-    // An empty answer for any other reason than the time comes at once: don't ask at once again.
+    // An empty answer for any other reason than the time comes at once, and says when to ask again.
     const reason = answer.headers.get("Tidings-Reason") ?? "timeout";
-    if (reason !== "timeout") throw Object.assign(new Error(), { said: reason });
+    if (reason !== "timeout") throw Object.assign(new Error(), { said: reason, retryAfter: retryAfter(answer) });
   }
 }
 

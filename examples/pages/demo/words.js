@@ -9,6 +9,8 @@ const EXPLAIN = {
     "Nobody can say what was missed in between, so each pane is told of a gap.",
   cut: "{name} is cut off for {seconds} seconds. " +
     "It comes back by itself and goes on from its last id: nothing is lost that the history keeps.",
+  ended: "The topic has ended: its last message says so, and the event stream closed behind it. " +
+    "For a minute whoever comes late gets all of it, and the end.",
 };
 
 const CHINESE = {
@@ -25,6 +27,10 @@ const CHINESE = {
   "Burst of 1,000": "连发 1,000 条",
   "Restart the hub": "重启消息中心",
 
+  "A topic that ends": "会结束的主题",
+  "Count down": "倒数",
+  "ended": "已结束",
+
   "Begin with a steady rate. Then try a burst, a cut, a restart.": "先选一个持续发布的速率，再试试连发、切断和重启。",
   "Write something first.": "请先写点内容。",
   "Published as {id}.": "已发布，编号 {id}。",
@@ -40,6 +46,8 @@ const CHINESE = {
     "“{name}”被切断 {seconds} 秒。它会自己恢复，从最后的编号继续：历史记录里还有的，一条也不会丢。",
   [EXPLAIN.restart]:
     "日志换了新纪元，就像服务器重启过一样。没人说得清其间错过了什么，所以每个窗格都会被告知有缺口。",
+  [EXPLAIN.ended]:
+    "主题已经结束：它的最后一条消息就是终点，事件流随之关闭。一分钟之内，晚来的人也能收到全部内容和终点。",
 
   "Short poll": "短轮询",
   "Asks every two seconds.": "每两秒问一次。",
