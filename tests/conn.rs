@@ -853,6 +853,43 @@ fn a_body_that_was_not_collected_to_its_end_counts_no_more() {
 }
 
 #[test]
+fn what_comes_early_leaves_in_its_time_whatever_the_handler_is_doing() {
+    // It writes to a client that reads slowly but steadily; it waits for what is always ready.
+    for writes in [true, false] {
+        let (clock, mut limits) = (ManualClock::new(), Limits::DEFAULT);
+        limits.write_time = 2 * limits.body_time;
+        World::run_by(&clock, limits.clone(), async |world| {
+            let (end, io) = common::pipe::pipe();
+            let (mut client, mut conn) = (Client::new(end), Conn::new(io, &world.server));
+            client.stream.capacity(1000);
+            client.send(format!("GET / HTTP/1.1\r\nHost: h\r\n\r\n{}", "x".repeat(6000))).await;
+            let exchange = conn.next().await.expect("no fault").expect("a request");
+            let mut stream = exchange.stream(Response::new(200)).await.expect("a stream");
+            assert!(poll_once(stream.flush()).await.is_some_and(|flushed| flushed.is_ok()));
+            assert!(poll_once(stream.wait(std::future::pending::<()>(), Duration::MAX)).await.is_none());
+            let mut handler = pin!(async {
+                loop {
+                    match writes {
+                        true => stream.write(&[b'x'; 1_000_000]).await.expect("it reads"),
+                        false => _ = stream.wait(async {}, Duration::MAX).await.expect("it is there"),
+                    }
+                }
+            });
+            assert!(poll_once(&mut handler).await.is_none());
+            assert!(world.server.stats().buffered > 4000);
+            for second in 0..limits.body_time.as_secs() {
+                clock.advance(Duration::from_secs(1));
+                poll_once(client.more()).await;
+                for _ in 0..3 {
+                    assert!(poll_once(&mut handler).await.is_none(), "second {second}");
+                }
+            }
+            assert_eq!(world.server.stats().buffered, 0, "it writes: {writes}");
+        });
+    }
+}
+
+#[test]
 fn what_comes_early_behind_a_stream_takes_room_from_others_for_its_time_only() {
     let mut limits = Limits::DEFAULT;
     (limits.buffered, limits.body_time, limits.ping) = (16 * 1024, SHORT, SHORT);

@@ -413,29 +413,73 @@ fn what_is_held_is_what_came_and_half_of_that_again() {
 
 #[test]
 fn a_message_in_pieces_without_end_has_a_deadline() {
-    let mut limits = Limits::DEFAULT;
-    limits.body_time = 5 * SHORT;
-    let clock = ManualClock::new();
+    let (clock, mut limits) = (ManualClock::new(), Limits::DEFAULT);
+    limits.ping = Duration::ZERO;
+    let part = limits.body_time / 10;
     World::run_by(&clock, limits, async |world| {
         let mut raw = Raw::open(&world, "/socket").await;
         // Messages that are whole have none, however long they come, and with a part of the next behind each.
         raw.0.send(masked(0x01, b"a")).await;
         for _ in 0..20 {
-            clock.advance(SHORT);
+            raw.is_read().await;
+            clock.advance(9 * part);
             raw.0.send([masked(0x80, b"b"), masked(0x01, b"a")].concat()).await;
             assert_eq!(raw.frame().await, Some((0x81, b"ab".to_vec())));
         }
         // Pongs between the fragments do not help.
-        let piece = [masked(0, b""), masked(0x8a, b"")].concat();
-        while raw.0.stream.pending() == 0 {
-            raw.0.send(&piece).await;
-            clock.advance(SHORT / 8);
-            yield_now().await;
+        for _ in 0..10 {
+            assert_eq!(raw.0.stream.pending(), 0, "it is not late yet");
+            raw.0.send([masked(0, b""), masked(0x8a, b"")].concat()).await;
+            raw.is_read().await;
+            clock.advance(part);
         }
         assert_eq!(raw.close_code().await, Some(1008));
         drop(raw);
         empty(&world).await;
     });
+}
+
+#[test]
+#[cfg(not(feature = "tungstenite"))]
+fn a_message_that_does_not_end_leaves_in_its_time_whatever_the_handler_is_doing() {
+    // It writes to a client that reads slowly but steadily; it waits for what is always ready.
+    for writes in [true, false] {
+        let (clock, mut limits) = (ManualClock::new(), Limits::DEFAULT);
+        limits.write_time = 2 * limits.body_time;
+        let server = Server::with_clock(limits.clone(), &clock);
+        by_hand_on(&server, async |mut raw, mut socket| {
+            raw.0.stream.capacity(100);
+            raw.0.send(masked(0x01, &[b'x'; 6000])).await;
+            assert!(poll_once(socket.wait(std::future::pending::<()>(), Duration::MAX)).await.is_none());
+            assert!(server.stats().buffered > 4000);
+            let mut end = None;
+            {
+                let mut handler = std::pin::pin!(async {
+                    loop {
+                        match writes {
+                            true => socket.send("x".repeat(1_000_000)).await?,
+                            false => _ = socket.wait(async {}, Duration::MAX).await?,
+                        }
+                    }
+                });
+                for _ in 0..limits.body_time.as_secs() {
+                    assert!(end.is_none(), "too early: {end:?}");
+                    clock.advance(Duration::from_secs(1));
+                    poll_once(raw.0.more()).await;
+                    for _ in 0..3 {
+                        end = match end {
+                            None => poll_once(&mut handler).await,
+                            end => end,
+                        };
+                    }
+                }
+            }
+            assert_eq!(server.stats().buffered, 0, "it writes: {writes}");
+            // Who writes is told of it when that is written.
+            let late = |end: tidings::Result<()>| matches!(end, Err(Error::Timeout(Phase::Message)));
+            assert!(writes || end.is_some_and(late));
+        });
+    }
 }
 
 #[test]

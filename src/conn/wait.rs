@@ -67,11 +67,29 @@ pub(crate) trait Held {
         self.conn().out.by()
     }
 
+    /// By when the handler must use the bytes that the client has sent: they take room from other connections.
+    fn unused_by(&mut self) -> Moment;
+
+    /// The handler has not used those bytes in time.
+    fn give_up(&mut self);
+
+    /// Gives up bytes that were not used in time, whatever else happens on the connection.
+    fn spare(&mut self) {
+        let by = self.unused_by();
+        if by != Moment::NEVER && by <= self.conn().seat.now() {
+            self.give_up();
+        }
+    }
+
     /// When [`act`](Held::act) is to be called, whatever the wait is for.
-    fn act_by(&mut self) -> Moment;
+    fn act_by(&mut self) -> Moment {
+        Moment::NEVER
+    }
 
     /// Does what is due beside the wait, such as a heartbeat.
-    fn act(&mut self) -> Result<()>;
+    fn act(&mut self) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// What was heard from a client.
@@ -97,15 +115,12 @@ impl Held for Conn {
         self.poll_end_of_input(cx).map(|()| Ok(Heard::End))
     }
 
-    fn act_by(&mut self) -> Moment {
-        self.unused_by()
+    fn unused_by(&mut self) -> Moment {
+        Conn::unused_by(self)
     }
 
-    fn act(&mut self) -> Result<()> {
-        if self.unused_by() <= self.seat.now() {
-            self.discard();
-        }
-        Ok(())
+    fn give_up(&mut self) {
+        self.discard();
     }
 }
 
@@ -149,6 +164,7 @@ impl<H: Held, F: Future> Future for HeldWait<'_, H, F> {
             let writes = flushed.is_pending();
             let future = Some(this.future.as_mut()).filter(|_| !writes);
             if let Poll::Ready(end) = poll_sources(&mut **this.held, future, cx) {
+                this.held.spare();
                 break end;
             }
             // The read may have pushed an answer, such as a pong.
@@ -162,6 +178,7 @@ impl<H: Held, F: Future> Future for HeldWait<'_, H, F> {
                 }
                 Poll::Ready(Some(end)) => break Ok(end),
                 Poll::Ready(None) => {
+                    this.held.spare();
                     if let Err(error) = this.held.act() {
                         break Err(error);
                     }
@@ -206,7 +223,7 @@ fn poll_time<H: Held, T>(
     writes: bool,
 ) -> Poll<Option<Wait<T>>> {
     let ends_by = if writes { Moment::NEVER } else { by };
-    let soonest = ends_by.min(held.write_by()).min(held.act_by());
+    let soonest = ends_by.min(held.write_by()).min(held.unused_by()).min(held.act_by());
     let conn = held.conn();
     let due = conn.poll_due(cx, soonest);
     // Look for a shutdown behind that: one between the two would wake nobody.

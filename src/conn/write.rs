@@ -124,7 +124,16 @@ impl<H: Held> Future for Flush<'_, H> {
         ready!(conn.turns.poll_give_way(cx));
         conn.turns.count(1);
         conn.check_cut()?;
-        self.held.poll_flush(cx)
+        loop {
+            let flushed = self.held.poll_flush(cx);
+            if flushed.is_ready() {
+                return flushed;
+            }
+            // A client that reads slowly but steadily is written to for as long as it likes.
+            let due = self.held.write_by().min(self.held.unused_by());
+            ready!(self.held.conn().poll_due(cx, due));
+            self.held.spare();
+        }
     }
 }
 

@@ -108,6 +108,12 @@ impl<'c> Engine<'c> {
         self.conn.seat.settle(self.inbound.owned());
     }
 
+    /// Nothing more is received, and the bytes that arrived are of no use.
+    pub(super) fn forget(&mut self) {
+        (self.inbound.decoder, self.inbound.rest) = (FrameDecoder::default(), None);
+        self.count_owned();
+    }
+
     /// Adds a message to the bytes that are to be written.
     pub(super) fn push(&mut self, message: Payload) -> Result<()> {
         match message {

@@ -61,20 +61,24 @@ impl Held for WebSocket<'_> {
         self.engine.write_by()
     }
 
+    fn unused_by(&mut self) -> Moment {
+        if self.open { self.message_by() } else { Moment::NEVER }
+    }
+
+    fn give_up(&mut self) {
+        let late = self.engine.conn().late(Phase::Message);
+        self.close_for(late);
+    }
+
     fn act_by(&mut self) -> Moment {
         // Behind an end nothing is due but that it is written.
-        if self.open { self.heart.due().min(self.message_by()) } else { Moment::NEVER }
+        if self.open { self.heart.due() } else { Moment::NEVER }
     }
 
     fn act(&mut self) -> Result<()> {
-        let (now, limits) = (self.now(), self.server().limits());
-        let pong = limits.pong;
-        if self.message_by() <= now {
-            let late = self.engine.conn().late(Phase::Message);
-            self.close_for(late);
-            return Ok(());
-        }
+        let (now, pong) = (self.now(), self.server().limits().pong);
         match self.heart {
+            _ if !self.open => {}
             Heart::Pong(by) if by <= now => self.close_for(Error::Timeout(Phase::Pong)),
             Heart::Ping(by) if by <= now => {
                 self.heart = Heart::Pong(self.deadline(pong));
@@ -96,6 +100,7 @@ impl WebSocket<'_> {
             _ => None,
         };
         self.open = false;
+        self.engine.forget();
         if let Some(code) = code {
             // This fails if the server's close was sent already: then there is nothing to add.
             let _ = self.engine.push_close(code, &error.to_string());

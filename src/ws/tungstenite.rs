@@ -90,6 +90,9 @@ impl<'c> Engine<'c> {
         }))
     }
 
+    /// Nothing more is received. (Tungstenite keeps what it holds of a message.)
+    pub(super) fn forget(&mut self) {}
+
     /// Adds a message to those that are to be written.
     pub(super) fn push(&mut self, message: Payload) -> Result<()> {
         self.push_back(match message {
