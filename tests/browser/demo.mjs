@@ -483,7 +483,7 @@ await check("each transport that is cut comes back alone, by itself, with nothin
 });
 
 await check("after a restart of the hub each pane shows the gap, and ids of a new epoch", async () => {
-  const epoch = () => page.locator(".cursor").first().textContent().then(id => Number(id.split("-")[0]));
+  const epoch = () => page.locator(".cursor").first().textContent().then(id => BigInt(id.split("-")[0]));
   const before = await epoch();
   await button("Restart the hub").click();
   await outcome(page, "A new log");
