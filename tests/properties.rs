@@ -44,6 +44,8 @@ properties! {
         b"\x01\0\x01\0\0\x01\x01\0\x05close",
         b"\x02\x01\0\0\0\x01\x01\0\x03a,b",
         b"\0\x01\0\0\x01\x01\0\x01X\x06v\r\nY:w",
+        // A field twice of which an answer has one at most.
+        b"\x0e\x27\x5b\x0e\x0e\x0e\x0e\x0e\x0eLast-Event-ID: \x0eBB",
     ];
     an_event_is_refused_or_read_back sse &[
         b"",
