@@ -13,7 +13,7 @@ const FRAMES: usize = if cfg!(feature = "ws") { 4 } else { 3 };
 pub(crate) const FIELD: usize = 16;
 
 /// The number of header fields whose memory [`CONNECTION`] counts.
-const FIELDS: usize = 64;
+pub(crate) const FIELDS: usize = 64;
 
 /// Bytes that a topic of a hub takes beside its name: itself, and its places in the tables and orders.
 pub(crate) const TOPIC: usize = 1024;

@@ -136,7 +136,8 @@ fn play(case: &Case, input: &[Vec<u8>], cut: &dyn Fn(usize) -> bool) -> String {
     let mut peer = Peer::new(case, input, cut);
     let mut log = Log::default();
     loop {
-        match peer.http.head(&case.limits) {
+        let mut head = Head::default();
+        match peer.http.head(&mut head, &case.limits) {
             Ok(NextHead::NeedMore) if peer.feed() => {}
             Ok(NextHead::NeedMore) => {
                 log.line("need more");
@@ -146,7 +147,7 @@ fn play(case: &Case, input: &[Vec<u8>], cut: &dyn Fn(usize) -> bool) -> String {
                 log.line("closed");
                 return log.text;
             }
-            Ok(NextHead::Head(head)) => {
+            Ok(NextHead::Whole) => {
                 log.head(&head, &case.show);
                 if let Err(fault) = answer(&mut peer, &mut log, &head) {
                     refuse(&mut peer, &mut log, fault);

@@ -97,7 +97,7 @@ impl Conn {
     /// No further request is read or answered: drops all that was kept for one.
     fn drop_request(&mut self) {
         self.http.close();
-        self.request = None;
+        self.end_request();
         self.seat.settle(0);
     }
 

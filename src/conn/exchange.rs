@@ -131,10 +131,12 @@ impl<'c> Exchange<'c> {
     /// ```
     pub fn forget_head(&mut self) {
         match &mut self.conn.request {
-            Some(request) if !request.headers.is_empty() => request.head = Head::EMPTY,
-            request => *request = None,
+            Some(request) if !request.headers.is_empty() => {
+                request.head = Head::EMPTY;
+                self.conn.settle();
+            }
+            _ => self.conn.forget_request(),
         }
-        self.conn.settle();
     }
 
     /// Adds a header field to the response, whichever that will be: the handler's own, a transport's, the 101 of a

@@ -6,7 +6,7 @@ pub(crate) mod end;
 pub(crate) mod exchange;
 pub(crate) mod patience;
 mod read;
-mod request;
+pub(crate) mod request;
 pub(crate) mod stream;
 pub(crate) mod tcp;
 pub(crate) mod turns;
@@ -27,9 +27,8 @@ use self::request::Request;
 use self::stream::{Io, Stream, Watch};
 use self::turns::Turns;
 use self::write_buffer::WriteBuffer;
-use crate::error::{Error, Phase, Result};
+use crate::error::{Error, Fault, Phase, Result};
 use crate::limits::Limits;
-use crate::proto::head::Head;
 use crate::proto::http1::{Http1, NextHead, Receiving, Sending};
 use crate::proto::response::Response;
 use crate::server::clock::Moment;
@@ -170,8 +169,8 @@ impl Conn {
             // A client that keeps its socket full must not keep the thread. (Give way before a head is taken: if the future
             // is dropped, no head may be lost.)
             ready!(self.turns.poll_give_way(cx));
-            let failed = match self.http.head(self.seat.server.limits()) {
-                Ok(NextHead::Head(head)) => match self.begin_exchange(head) {
+            let failed = match self.next_head() {
+                Ok(NextHead::Whole) => match self.begin_exchange() {
                     Ok(()) => return Poll::Ready(Ok(())),
                     Err(error) => Some(error),
                 },
@@ -209,20 +208,30 @@ impl Conn {
             Sending::Owed => self.end(End::Told(&Error::Misuse("the request was not answered"))),
             // The body has no end, so the client sees that it is not whole.
             Sending::Streaming => self.end(End::Clean),
-            Sending::Sent | Sending::Over => self.request = None,
+            Sending::Sent | Sending::Over => self.end_request(),
         }
         !held && !self.is_ending()
     }
 
+    /// Takes the head of the next request into [`request`](Conn::request), if it is whole.
+    fn next_head(&mut self) -> core::result::Result<NextHead, Fault> {
+        let mut request = Request::new();
+        let next = self.http.head(&mut request.head, self.seat.server.limits());
+        match next {
+            Ok(NextHead::Whole) => self.request = Some(request),
+            _ => request.end(),
+        }
+        next
+    }
+
     /// Begins an exchange.
-    fn begin_exchange(&mut self, head: Head) -> Result<()> {
+    fn begin_exchange(&mut self) -> Result<()> {
         self.due = None;
         self.turns.count(1);
         // A decoded path takes memory beyond the bytes that were leased.
-        if !self.seat.fit(self.http.buffered() + head.len()) {
+        if !self.seat.fit(self.http.buffered() + self.kept()) {
             return Err(Error::Full);
         }
-        self.request = Some(Box::new(Request { head, ..Request::default() }));
         self.seat.server.shared.counts.requests.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
@@ -259,12 +268,18 @@ impl Conn {
 
     /// The request's memory is given back, and counts no more.
     pub(crate) fn forget_request(&mut self) {
-        self.request = None;
+        self.end_request();
         self.settle();
     }
 
+    fn end_request(&mut self) {
+        if let Some(request) = self.request.take() {
+            request.end();
+        }
+    }
+
     pub(crate) fn request_mut(&mut self) -> &mut Request {
-        self.request.get_or_insert_default()
+        self.request.get_or_insert_with(Request::new)
     }
 
     /// Adds the handler's header fields for whichever response it is.

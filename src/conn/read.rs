@@ -29,7 +29,7 @@ pub(super) enum Read {
 
 impl Conn {
     /// How many bytes the exchange keeps: the head, and the body as far as it is collected.
-    fn kept(&self) -> usize {
+    pub(super) fn kept(&self) -> usize {
         self.request.as_ref().map_or(0, |request| request.size())
     }
 

@@ -1,5 +1,7 @@
 //! [`Request`]: what a connection keeps of the request that it is answering.
 
+use std::cell::Cell;
+
 use crate::proto::head::Head;
 use crate::proto::headers::Headers;
 
@@ -13,13 +15,28 @@ pub(crate) struct Request {
     pub(crate) collected: usize,
 }
 
-impl Default for Request {
-    fn default() -> Request {
-        Request { head: Head::EMPTY, headers: Headers::default(), collected: 0 }
-    }
+thread_local! {
+    /// The memory of this thread's last request, for its next one: it saves three allocations for each request.
+    static SPARE: Cell<Option<Box<Request>>> = const { Cell::new(None) };
 }
 
 impl Request {
+    const EMPTY: Request = Request { head: Head::EMPTY, headers: Headers::EMPTY, collected: 0 };
+
+    /// An empty request, in memory that the thread kept.
+    pub(crate) fn new() -> Box<Request> {
+        SPARE.take().unwrap_or_else(|| Box::new(Request::EMPTY))
+    }
+
+    /// The request is over: its memory is for the thread's next one.
+    pub(crate) fn end(mut self: Box<Request>) {
+        if self.head.is_small() {
+            self.head.clear();
+            (self.headers, self.collected) = (Headers::EMPTY, 0);
+            SPARE.set(Some(self));
+        }
+    }
+
     /// How many received bytes it keeps.
     pub(crate) fn size(&self) -> usize {
         self.head.len() + self.collected

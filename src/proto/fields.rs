@@ -55,11 +55,15 @@ enum NextByte {
 }
 
 impl Fields {
-    /// The field lines that begin at `start`.
-    pub(super) fn new(start: usize, version: Version) -> Fields {
-        let facts = Facts::new(version);
-        let (next, at, value) = (NextByte::Line, Vec::new(), Value::Other);
-        Fields { next, end: start, at, facts, line: start, colon: start, start, value, judged: start }
+    /// The field lines of a head whose request line is not whole. `at` is empty, and may have memory.
+    pub(super) fn new(at: Vec<Field>) -> Fields {
+        let (next, facts, value) = (NextByte::Line, Facts::new(Version::Http11), Value::Other);
+        Fields { next, end: 0, at, facts, line: 0, colon: 0, start: 0, value, judged: 0 }
+    }
+
+    /// The field lines begin at `start`.
+    pub(super) fn begin(&mut self, start: usize, version: Version) {
+        (self.end, self.facts.version) = (start, version);
     }
 
     /// Goes on reading. `bytes` is the head as far as it has arrived.

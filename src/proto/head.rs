@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use super::body::Framing;
 use super::facts::Facts;
-use super::fields::{Field, Fields};
+use super::fields::Field;
 use super::head_reader::HeadReader;
 use super::request_line::RequestLine;
 use super::step::Step;
@@ -15,7 +15,7 @@ use super::text::elements;
 use super::uri;
 use super::version::Version;
 use crate::error::Fault;
-use crate::limits::Limits;
+use crate::limits::{FIELDS, Limits, OWN_BUFFER};
 
 /// The head of a request: the request line and the header fields.
 ///
@@ -112,21 +112,39 @@ impl Head {
     /// ```
     #[doc(hidden)]
     pub fn parse(input: &[u8], limits: &Limits) -> Result<Step<(Head, usize)>, Fault> {
-        let mut reader = HeadReader::NEW;
-        Ok(match reader.read(input, limits)? {
-            Step::Complete(used) => Step::Complete((Head::new(input[..used].to_vec(), reader), used)),
-            Step::NeedMore => Step::NeedMore,
-        })
+        let mut head = Head::EMPTY;
+        let mut reader = HeadReader::new(&mut head);
+        let Step::Complete(used) = reader.read(input, limits)? else { return Ok(Step::NeedMore) };
+        head.set(&mut input[..used].to_vec(), &mut reader);
+        Ok(Step::Complete((head, used)))
     }
 
-    /// The head that `reader` has found in these bytes.
-    pub(super) fn new(bytes: Vec<u8>, reader: HeadReader) -> Head {
+    /// Makes it the head that `reader` has found in these bytes. `bytes` gets the memory that the head had.
+    pub(super) fn set(&mut self, bytes: &mut Vec<u8>, reader: &mut HeadReader) {
         let HeadReader { line, fields } = reader;
-        let Fields { at: mut fields, facts, .. } = fields.unwrap_or(Fields::new(line.end, line.version));
-        fields.shrink_to_fit();
-        let path = Path::new(&line, &bytes);
-        let (target, query) = (line.target(), line.query());
-        Head { method: line.method, target, path, query, version: line.version, fields, facts, bytes }
+        core::mem::swap(&mut self.bytes, bytes);
+        self.fields = core::mem::take(&mut fields.at);
+        (self.method, self.target, self.query) = (line.method.clone(), line.target(), line.query());
+        self.path = Path::new(line, &self.bytes);
+        (self.version, self.facts) = (line.version, fields.facts.clone());
+    }
+
+    /// The memory of its fields.
+    pub(super) fn take_fields(&mut self) -> Vec<Field> {
+        core::mem::take(&mut self.fields)
+    }
+
+    /// Makes it empty. Its memory stays with it.
+    pub(crate) fn clear(&mut self) {
+        let (mut bytes, mut fields) = (core::mem::take(&mut self.bytes), core::mem::take(&mut self.fields));
+        bytes.clear();
+        fields.clear();
+        *self = Head { bytes, fields, ..Head::EMPTY };
+    }
+
+    /// Whether its memory is no more than each connection has for itself.
+    pub(crate) fn is_small(&self) -> bool {
+        self.bytes.capacity() <= OWN_BUFFER && self.fields.capacity() <= FIELDS
     }
 
     /// The method, as it was received: methods are case-sensitive (RFC 9110, 9.1).
@@ -357,6 +375,13 @@ impl Head {
     pub(crate) fn len(&self) -> usize {
         let decoded = if let Path::Decoded(path) = &self.path { path.len() } else { 0 };
         self.bytes.len() + decoded
+    }
+}
+
+impl Default for Head {
+    /// A head that is empty, and without memory.
+    fn default() -> Head {
+        Head::EMPTY
     }
 }
 

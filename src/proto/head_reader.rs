@@ -1,6 +1,7 @@
 //! [`HeadReader`]: a head as far as it has arrived. Bytes that are judged are not looked at again, however the head is cut.
 
 use super::fields::Fields;
+use super::head::Head;
 use super::request_line::RequestLine;
 use super::step::Step;
 use crate::error::Fault;
@@ -10,12 +11,15 @@ use crate::limits::Limits;
 #[derive(Clone, Debug)]
 pub(super) struct HeadReader {
     pub(super) line: RequestLine,
-    /// The field lines; `None` until the request line is whole.
-    pub(super) fields: Option<Fields>,
+    /// The field lines, which begin once the request line is whole.
+    pub(super) fields: Fields,
 }
 
 impl HeadReader {
-    pub(super) const NEW: HeadReader = HeadReader { line: RequestLine::NEW, fields: None };
+    /// A reader that is going to [set](Head::set) this head, and uses its memory.
+    pub(super) fn new(head: &mut Head) -> HeadReader {
+        HeadReader { line: RequestLine::NEW, fields: Fields::new(head.take_fields()) }
+    }
 
     /// Goes on reading the head at the start of `input`, which is all that has arrived; returns how many bytes the head takes.
     pub(super) fn read(&mut self, input: &[u8], limits: &Limits) -> Result<Step<usize>, Fault> {
@@ -26,9 +30,11 @@ impl HeadReader {
         if let Step::NeedMore = self.line.read(window)? {
             return if full { Err(Fault::TargetTooLong) } else { Ok(Step::NeedMore) };
         }
-        let fields = self.fields.get_or_insert_with(|| Fields::new(self.line.end, self.line.version));
-        match fields.read(window, limits)? {
-            Step::Complete(()) => Ok(Step::Complete(fields.end)),
+        if self.fields.end == 0 {
+            self.fields.begin(self.line.end, self.line.version);
+        }
+        match self.fields.read(window, limits)? {
+            Step::Complete(()) => Ok(Step::Complete(self.fields.end)),
             Step::NeedMore if full => Err(Fault::HeadTooLarge),
             Step::NeedMore => Ok(Step::NeedMore),
         }
@@ -47,16 +53,16 @@ mod tests {
 
     /// How many bytes a reader looks at, at most, when more comes: those that it has not judged.
     fn looks_at(reader: &HeadReader, came: usize) -> usize {
-        let judged = match &reader.fields {
-            Some(fields) => fields.judged(),
-            None => reader.line.judged(),
+        let judged = match reader.fields.end {
+            0 => reader.line.judged(),
+            _ => reader.fields.judged(),
         };
         came - judged
     }
 
     /// Reads a head byte by byte; returns how many bytes were looked at in all, and where the head ends.
     fn read_byte_by_byte(head: &[u8]) -> (usize, Result<Step<usize>, Fault>) {
-        let (mut reader, mut looked, limits) = (HeadReader::NEW, 0, roomy());
+        let (mut reader, mut looked, limits) = (HeadReader::new(&mut Head::default()), 0, roomy());
         for came in 1..=head.len() {
             looked += looks_at(&reader, came);
             match reader.read(&head[..came], &limits) {
@@ -98,7 +104,7 @@ mod tests {
     #[test]
     fn lines_that_are_whole_are_not_needed_any_more() {
         let head = b"GET /a?b HTTP/1.1\r\nHost: h\r\nA: b\r\nContent-Length: 5\r\n\r\n";
-        let (mut reader, mut bytes) = (HeadReader::NEW, head.to_vec());
+        let (mut reader, mut bytes) = (HeadReader::new(&mut Head::default()), head.to_vec());
         for came in 1..head.len() {
             assert_eq!(reader.read(&bytes[..came], &roomy()), Ok(Step::NeedMore));
             // Another look at a line that is over would find this.

@@ -1,15 +1,18 @@
 //! [`Headers`]: the header fields of a response, checked and encoded as they are added.
 
+use std::borrow::Cow;
+
 use super::field_kind::{Kind, kind};
 use super::field_lines::FieldLines;
 use super::text::{is_token, is_value_byte};
 use crate::error::{Error, Result};
 
 /// The header fields of a response, except those that the connection writes.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Headers {
-    /// The field lines as they are written, each with its CRLF.
-    lines: String,
+    /// The field lines as they are written, each with its CRLF. Lines that are checked when the program is compiled, and are
+    /// the only ones, are not copied.
+    lines: Cow<'static, str>,
     /// Which singletons are among the lines, a bit each; see [`Kind::Singleton`].
     singletons: u16,
     /// The options of `Connection`, to which the connection adds its own.
@@ -24,6 +27,10 @@ fn bit(name: &str) -> u16 {
 }
 
 impl Headers {
+    /// No fields.
+    pub(crate) const EMPTY: Headers =
+        Headers { lines: Cow::Borrowed(""), singletons: 0, connection: String::new(), closes: false };
+
     /// Adds a field, or replaces it if it is a singleton. A field that is not legal, or not the handler's to set, is
     /// [`Error::Misuse`].
     pub(crate) fn add(&mut self, name: &str, value: &str) -> Result<()> {
@@ -44,11 +51,8 @@ impl Headers {
             }
             Kind::Other => {}
         }
-        if self.lines.is_empty() {
-            // Make room for several fields at once: to grow with each of them takes longer than everything else here.
-            self.lines.reserve(160);
-        }
-        [name, ": ", value, "\r\n"].iter().for_each(|part| self.lines.push_str(part));
+        let lines = self.own_lines();
+        [name, ": ", value, "\r\n"].iter().for_each(|part| lines.push_str(part));
         Ok(())
     }
 
@@ -56,33 +60,46 @@ impl Headers {
     fn make_room_for(&mut self, name: &str, bit: u16) {
         if self.singletons & bit != 0 {
             let others = self.each().filter(|line| !name_of(line).eq_ignore_ascii_case(name));
-            self.lines = others.collect();
+            self.lines = Cow::Owned(others.collect());
         }
         self.singletons |= bit;
     }
 
     /// Adds fields that were checked before; a singleton that is here already stays.
     pub(super) fn add_lines(&mut self, fields: &FieldLines) {
-        if self.lines.is_empty() {
-            self.lines.reserve(160);
+        match self.lines.is_empty() {
+            true => (self.lines, self.singletons) = (Cow::Borrowed(fields.lines), fields.singletons),
+            false => self.append_lines(fields.lines, fields.singletons),
         }
-        self.append_lines(fields.lines, fields.singletons);
     }
 
     fn append_lines(&mut self, lines: &str, singletons: u16) {
-        let here = self.singletons;
+        let (here, own) = (self.singletons, self.own_lines());
         if here & singletons == 0 {
-            self.lines.push_str(lines);
+            own.push_str(lines);
         } else {
             let new = lines.split_inclusive('\n').filter(|line| bit(name_of(line)) & here == 0);
-            new.for_each(|line| self.lines.push_str(line));
+            new.for_each(|line| own.push_str(line));
         }
         self.singletons |= singletons;
     }
 
+    /// The lines, to append to.
+    fn own_lines(&mut self) -> &mut String {
+        if let Cow::Borrowed(lines) = self.lines {
+            // Make room for several fields at once: to grow with each of them takes longer than everything else here.
+            let mut own = String::with_capacity(lines.len() + 160);
+            own.push_str(lines);
+            self.lines = Cow::Owned(own);
+        }
+        self.lines.to_mut()
+    }
+
     /// Adds all fields of `other`, except singletons that are here already.
     pub(crate) fn append(&mut self, other: &Headers) {
-        self.append_lines(&other.lines, other.singletons);
+        if !other.lines.is_empty() {
+            self.append_lines(&other.lines, other.singletons);
+        }
         self.closes |= other.closes;
         if !other.connection.is_empty() {
             push_option(&mut self.connection, &other.connection);
@@ -142,13 +159,20 @@ fn name_of(line: &str) -> &str {
     line.split(':').next().unwrap_or_default()
 }
 
+impl Default for Headers {
+    /// No fields.
+    fn default() -> Headers {
+        Headers::EMPTY
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn what_is_not_legal_is_not_added() {
-        let mut headers = Headers::default();
+        let mut headers = Headers::EMPTY;
         for (name, value) in [
             ("X", "a\r\nY: b"),
             ("X\r\n", "a"),
@@ -164,7 +188,7 @@ mod tests {
 
     #[test]
     fn a_singleton_takes_the_place_of_the_last_one() {
-        let (mut headers, mut more) = (Headers::default(), Headers::default());
+        let (mut headers, mut more) = (Headers::EMPTY, Headers::EMPTY);
         for (name, value) in [("Vary", "A"), ("ETag", "1"), ("etag", "2"), ("Vary", "B"), ("X", "a")] {
             headers.add(name, value).expect("legal");
         }
@@ -179,7 +203,7 @@ mod tests {
 
     #[test]
     fn there_is_one_connection() {
-        let (mut headers, mut more) = (Headers::default(), Headers::default());
+        let (mut headers, mut more) = (Headers::EMPTY, Headers::EMPTY);
         assert_eq!((headers.connection(""), headers.connection("close")), (String::new(), "close".into()));
         headers.add("Connection", "X-Hop").expect("legal");
         more.add("connection", "X-Other").expect("legal");

@@ -139,8 +139,8 @@ enum Pieces {
 /// What a step towards the head of the next request found.
 #[derive(Debug)]
 pub enum NextHead {
-    /// The head of a request, which is to be answered now.
-    Head(Head),
+    /// The head of a request is whole, and the request is to be answered now.
+    Whole,
     /// More bytes are needed.
     NeedMore,
     /// There will be no further request.
@@ -201,7 +201,7 @@ impl Http1 {
     /// Takes bytes of the client, at most [`room`](Http1::room), and discards them in the states `Discard` and `Over`.
     pub fn receive(&mut self, bytes: &[u8]) {
         match self.receiving {
-            ReceivingSide::Discard | ReceivingSide::Over => self.input = Input::EMPTY,
+            ReceivingSide::Discard | ReceivingSide::Over => self.input.clear(),
             _ => self.input.push(bytes),
         }
     }
@@ -216,12 +216,13 @@ impl Http1 {
         self.input.len()
     }
 
-    /// The head of the next request, once the last response is whole. The rest of the last request's body is discarded first.
+    /// Makes `head` the head of the next request, once that has arrived and the last response is whole. The rest of the last
+    /// request's body is discarded first. `head` must be empty; its memory is used.
     ///
     /// # Errors
     ///
     /// A fault of the client; [`refuse`](Http1::refuse) tells the client of it, and nothing more is read.
-    pub fn head(&mut self, limits: &Limits) -> Result<NextHead, Fault> {
+    pub fn head(&mut self, head: &mut Head, limits: &Limits) -> Result<NextHead, Fault> {
         match self.sending {
             SendingSide::Idle | SendingSide::Sent => {}
             SendingSide::Owed(_) | SendingSide::Streaming(_) | SendingSide::Over => return Ok(NextHead::End),
@@ -234,21 +235,21 @@ impl Http1 {
         if let ReceivingSide::Complete = self.receiving {
             (self.receiving, self.sending) = (ReceivingSide::Next, SendingSide::Idle);
         }
-        let turn = self.parse(limits);
-        if !matches!(turn, Ok(NextHead::Head(_) | NextHead::NeedMore)) {
+        let next = self.parse(head, limits);
+        if !matches!(next, Ok(NextHead::Whole | NextHead::NeedMore)) {
             self.receiving = ReceivingSide::Over;
         }
-        turn
+        next
     }
 
-    fn parse(&mut self, limits: &Limits) -> Result<NextHead, Fault> {
+    fn parse(&mut self, head: &mut Head, limits: &Limits) -> Result<NextHead, Fault> {
         if let ReceivingSide::Discard | ReceivingSide::Over = self.receiving {
             return Ok(NextHead::End);
         }
-        match self.input.take_head(limits)? {
-            Step::Complete(head) => {
-                self.begin_request(&head);
-                Ok(NextHead::Head(head))
+        match self.input.take_head(head, limits)? {
+            Step::Complete(()) => {
+                self.begin_request(head);
+                Ok(NextHead::Whole)
             }
             Step::NeedMore if !self.ended => Ok(NextHead::NeedMore),
             Step::NeedMore if self.is_between() => Ok(NextHead::End),
@@ -298,7 +299,8 @@ impl Http1 {
                 Ok(piece)
             }
             Err(fault) => {
-                (self.receiving, self.input) = (ReceivingSide::Over, Input::EMPTY);
+                self.receiving = ReceivingSide::Over;
+                self.input.clear();
                 Err(fault)
             }
         }
@@ -333,7 +335,7 @@ impl Http1 {
     /// discarded bytes may be requests.
     pub fn discard(&mut self) {
         self.make_last();
-        self.input = Input::EMPTY;
+        self.input.clear();
         self.receiving = match self.receiving {
             ReceivingSide::Complete | ReceivingSide::Discard => ReceivingSide::Discard,
             _ => ReceivingSide::Over,

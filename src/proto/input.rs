@@ -1,17 +1,20 @@
 //! [`Input`]: the bytes that a connection has received and not yet used.
 
+use std::cell::Cell;
+
 use super::head::Head;
 use super::head_reader::HeadReader;
 use super::step::Step;
 use crate::error::Fault;
-use crate::limits::Limits;
+use crate::limits::{Limits, OWN_BUFFER};
 
 /// The most bytes that one call reads from a connection, and the largest size of the read buffer that all connections of a
 /// thread share.
 pub(crate) const READ: usize = 16 * 1024;
 
 /// The bytes that were received and not yet used. It is one word, which owns nothing while there are none, and never more
-/// memory than the bytes take. (Else one byte behind a large body would keep the memory of the whole body, uncounted.)
+/// memory than the bytes take, or than each connection has for itself anyway ([`OWN_BUFFER`]). (Else one byte behind a large
+/// body would keep the memory of the whole body, uncounted.)
 #[derive(Debug, Default)]
 pub(super) struct Input(Option<Box<Received>>);
 
@@ -25,6 +28,11 @@ struct Received {
     taken: usize,
     /// The head at the front, as far as it was read.
     head: Option<Box<HeadReader>>,
+}
+
+thread_local! {
+    /// The memory of this thread's last input, for its next one: it saves two allocations for each request.
+    static SPARE: Cell<Option<Box<Received>>> = const { Cell::new(None) };
 }
 
 impl Input {
@@ -46,7 +54,7 @@ impl Input {
         if bytes.is_empty() {
             return;
         }
-        let received = self.0.get_or_insert_default();
+        let received = self.0.get_or_insert_with(|| SPARE.take().unwrap_or_default());
         // Exactly so many, so that the bytes received bound the memory. Reads are large, so there are few of them.
         received.bytes.reserve_exact(bytes.len());
         received.bytes.extend_from_slice(bytes);
@@ -70,11 +78,20 @@ impl Input {
     pub(super) fn drop_taken(&mut self) {
         let Some(received) = &mut self.0 else { return };
         if received.taken == received.bytes.len() {
-            self.0 = None;
+            self.clear();
         } else if received.taken > 0 {
             received.bytes.drain(..received.taken);
             received.bytes.shrink_to_fit();
             (received.used, received.taken) = (0, 0);
+        }
+    }
+
+    /// Drops all bytes; their memory is for the thread's next input.
+    pub(super) fn clear(&mut self) {
+        if let Some(mut received) = self.0.take().filter(|received| received.bytes.capacity() <= OWN_BUFFER) {
+            received.bytes.clear();
+            (received.used, received.taken, received.head) = (0, 0, None);
+            SPARE.set(Some(received));
         }
     }
 
@@ -84,25 +101,27 @@ impl Input {
         self.drop_taken();
     }
 
-    /// Takes a head off the front, once it is whole.
-    pub(super) fn take_head(&mut self, limits: &Limits) -> Result<Step<Head>, Fault> {
+    /// Takes a head off the front, once it is whole; `head` is then that head.
+    pub(super) fn take_head(&mut self, head: &mut Head, limits: &Limits) -> Result<Step<()>, Fault> {
         self.drop_taken();
         let Some(received) = &mut self.0 else { return Ok(Step::NeedMore) };
-        let mut head = received.head.take().map_or(HeadReader::NEW, |head| *head);
-        let Step::Complete(end) = head.read(&received.bytes, limits)? else {
-            received.head = Some(Box::new(head));
+        let mut begun = received.head.take();
+        let mut new = HeadReader::new(head);
+        let reader = begun.as_deref_mut().unwrap_or(&mut new);
+        let Step::Complete(end) = reader.read(&received.bytes, limits)? else {
+            received.head = Some(begun.unwrap_or_else(|| Box::new(new)));
             return Ok(Step::NeedMore);
         };
         // Mostly nothing follows the head, and its bytes need not be copied. If something does, they must be: else the head
         // would keep the memory of the bytes that follow.
         if end == received.bytes.len() {
-            let bytes = core::mem::take(&mut received.bytes);
-            self.0 = None;
-            return Ok(Step::Complete(Head::new(bytes, head)));
+            head.set(&mut received.bytes, reader);
+            self.clear();
+        } else {
+            head.set(&mut received.bytes[..end].to_vec(), reader);
+            self.drop_front(end);
         }
-        let bytes = received.bytes[..end].to_vec();
-        self.drop_front(end);
-        Ok(Step::Complete(Head::new(bytes, head)))
+        Ok(Step::Complete(()))
     }
 
     /// Takes all bytes that were not handed out.
@@ -161,9 +180,10 @@ mod tests {
         let (mut input, get) = (Input::EMPTY, b"GET / HTTP/1.0\r\n\r\n");
         input.push(&[&get[..], get, &get[..3]].concat());
         for left in [get.len() + 3, 3] {
-            let Ok(Step::Complete(head)) = input.take_head(&Limits::DEFAULT) else { panic!("a head") };
+            let mut head = Head::default();
+            assert_eq!(input.take_head(&mut head, &Limits::DEFAULT), Ok(Step::Complete(())));
             assert_eq!((head.len(), input.len(), owned(&input)), (get.len(), left, left));
         }
-        assert_eq!(input.take_head(&Limits::DEFAULT), Ok(Step::NeedMore));
+        assert_eq!(input.take_head(&mut Head::default(), &Limits::DEFAULT), Ok(Step::NeedMore));
     }
 }

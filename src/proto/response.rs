@@ -63,7 +63,7 @@ impl Response {
     /// assert_eq!(tidings::Response::new(404).status(), 404);
     /// ```
     pub fn new(status: u16) -> Response {
-        Response { status, headers: Headers::default(), misuse: None, content: Content::EMPTY }
+        Response { status, headers: Headers::EMPTY, misuse: None, content: Content::EMPTY }
     }
 
     /// A 200 with plain text (`text/plain; charset=utf-8`).

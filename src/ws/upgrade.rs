@@ -3,6 +3,7 @@
 use super::heart::Heart;
 use super::{Engine, WebSocket};
 use crate::conn::exchange::Exchange;
+use crate::conn::request::Request;
 use crate::error::{Error, Fault, HandshakeFault, Result};
 use crate::proto::http1::Receiving;
 use crate::proto::ws::{Upgrade, is_upgrade, offered};
@@ -73,10 +74,10 @@ impl<'c> Exchange<'c> {
             return Err(Error::Full);
         }
         let conn = self.conn;
-        let request = conn.request.take().unwrap_or_default();
+        let request = conn.request.take().unwrap_or_else(Request::new);
         let (accept, date) = (&upgrade.accept, conn.seat.server.date());
         let early = conn.http.upgrade(accept, protocol, date.as_deref(), &request.headers, conn.out.bytes());
-        drop(request);
+        request.end();
         // The permit is held already. This tells the kernel that heartbeats are written from now on.
         conn.hold();
         conn.flush().await?;

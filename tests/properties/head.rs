@@ -59,8 +59,9 @@ fn goes_on(bytes: &[u8], limits: &Limits) {
     let mut http = Http1::new();
     for end in 1..=bytes.len() {
         http.receive(&bytes[end - 1..end]);
-        let verdict = match http.head(limits) {
-            Ok(NextHead::Head(head)) => Some(Ok((head, end))),
+        let mut head = Head::default();
+        let verdict = match http.head(&mut head, limits) {
+            Ok(NextHead::Whole) => Some(Ok((head, end))),
             Ok(NextHead::NeedMore) => None,
             Ok(NextHead::End) => panic!("an end that nobody made"),
             Err(fault) => Some(Err(fault)),

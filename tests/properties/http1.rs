@@ -72,8 +72,9 @@ fn play(plan: &Plan<'_>, bytes: &[u8], cuts: Cuts<'_>) -> (Log, usize) {
     let mut peer = Peer { http: Http1::new(), plan, rest: bytes, cuts };
     let mut log = Log::default();
     loop {
-        let fault = match peer.http.head(&plan.limits) {
-            Ok(NextHead::Head(head)) => match answer(&mut peer, &mut log, head) {
+        let mut head = Head::default();
+        let fault = match peer.http.head(&mut head, &plan.limits) {
+            Ok(NextHead::Whole) => match answer(&mut peer, &mut log, head) {
                 Ok(true) => continue,
                 Ok(false) => return (log, 0),
                 Err(fault) => fault,

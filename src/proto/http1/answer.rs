@@ -1,7 +1,6 @@
 //! The sending side of [`Http1`]: whole responses, streamed ones, refusals, and the upgrade.
 
 use super::super::content::Content;
-use super::super::input::Input;
 use super::super::response::{Coding, Persistence, Response, push_chunk};
 use super::super::version::Version;
 #[cfg(feature = "ws")]
@@ -131,7 +130,7 @@ impl Http1 {
     /// Ends the connection: nothing more is received or sent.
     pub fn close(&mut self) {
         (self.receiving, self.sending) = (ReceivingSide::Over, SendingSide::Over);
-        self.input = Input::EMPTY;
+        self.input.clear();
     }
 
     /// Appends the 101 that accepts a WebSocket upgrade, and ends HTTP on this connection; returns the bytes that were
@@ -167,6 +166,7 @@ impl Http1 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::head::Head;
     use super::super::{NextHead, Sending};
     use super::*;
 
@@ -174,7 +174,7 @@ mod tests {
     fn owing(request: &str) -> Http1 {
         let mut http = Http1::new();
         http.receive(request.as_bytes());
-        assert!(matches!(http.head(&Limits::DEFAULT), Ok(NextHead::Head(_))));
+        assert!(matches!(http.head(&mut Head::default(), &Limits::DEFAULT), Ok(NextHead::Whole)));
         http
     }
 
@@ -210,7 +210,7 @@ mod tests {
         http.start(Response::new(200), None, &Limits::DEFAULT, &mut out).unwrap();
         http.finish(&mut out);
         assert_eq!(out, b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n");
-        assert!(matches!(http.head(&Limits::DEFAULT), Ok(NextHead::End)));
+        assert!(matches!(http.head(&mut Head::default(), &Limits::DEFAULT), Ok(NextHead::End)));
     }
 
     #[test]
@@ -237,7 +237,7 @@ mod tests {
         http.finish(&mut out);
         assert!(
             out.ends_with(b"chunked\r\n\r\n0\r\n\r\n")
-                && matches!(http.head(&Limits::DEFAULT), Ok(NextHead::End))
+                && matches!(http.head(&mut Head::default(), &Limits::DEFAULT), Ok(NextHead::End))
         );
     }
 }
