@@ -77,7 +77,7 @@ pub use crate::conn::stream::Io;
 pub use crate::conn::wait::Wait;
 pub use crate::error::{Error, Fault, HandshakeFault, Phase, Result};
 pub use crate::hub::{
-    Batch, Bounds, Frame, Hub, HubStats, Id, Message, Next, ParseIdError, Producer, Published, Stopped,
+    Batch, Bounds, Frame, Hub, HubStats, Id, Message, Messages, Next, ParseIdError, Producer, Published, Stopped,
     Subscription, TopicState, TopicStats,
 };
 pub use crate::limits::Limits;

@@ -348,7 +348,7 @@ fn frames_push_out_nothing_where_all_is_kept() {
     answer.send("x").expect("room");
     hub.publish("feed", "y").expect("room");
     let mut reader = hub.follow(&["answer"], Some(Id::EARLIEST)).expect("it is there");
-    let piece = reader.try_next().expect("a piece").messages.remove(0);
+    let piece = reader.try_next().expect("a piece").messages[0].clone();
     let frame = |size: usize, kind| piece.frame(kind, |_| vec![b'.'; size]).len();
     assert_eq!(frame(1_000, Frame::Sse), 1_000);
     let kept = hub.stats().bytes;

@@ -39,7 +39,7 @@ use std::hash::RandomState;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-pub use self::batch::Batch;
+pub use self::batch::{Batch, Messages};
 pub use self::bounds::Bounds;
 pub use self::id::{Id, ParseIdError};
 pub use self::message::Message;
@@ -186,7 +186,7 @@ impl Hub {
     /// hub.send(Message::new("sensors", "20.5").key("cellar"))?;
     /// let mut reader = hub.subscribe(&["sensors"], None)?;
     /// hub.remove("sensors", "cellar")?;
-    /// let removal = reader.try_next().expect("the removal").messages.remove(0);
+    /// let removal = reader.try_next().expect("the removal").messages[0].clone();
     /// assert!(removal.is_removed() && removal.key() == Some("cellar"));
     /// assert!(hub.subscribe(&["sensors"], Some(Id::EARLIEST))?.try_next().is_none());
     /// # tidings::Result::Ok(())

@@ -117,7 +117,7 @@ impl Producer {
     /// # let hub = tidings::Hub::new(&tidings::Limits::DEFAULT);
     /// let end = hub.begin("answer")?.finish()?;
     /// let mut late = hub.subscribe(&["answer"], Some(tidings::Id::EARLIEST))?;
-    /// let last = late.try_next().expect("the end").messages.pop().expect("the end");
+    /// let last = late.try_next().expect("the end").messages[0].clone();
     /// assert_eq!((last.is_end(), last.id(), last.data()), (true, end, "finished"));
     /// # tidings::Result::Ok(())
     /// ```

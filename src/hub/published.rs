@@ -1,5 +1,6 @@
 //! [`Published`]: a message with its id, and what readers share of it.
 
+use std::any::Any;
 use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 
@@ -30,6 +31,8 @@ pub struct Published {
     parts: Parts,
     /// The bytes for each kind of transport, made when the first reader needs them.
     frames: [OnceLock<Box<[u8]>>; 3],
+    /// Whatever else was made of it for its readers.
+    kept: OnceLock<Box<dyn Any + Send + Sync>>,
     /// What it takes at most when it is written.
     written: usize,
     charge: Charge,
@@ -73,7 +76,7 @@ impl Published {
         let Draft { parts, weight, written, .. } = draft;
         let charge = Charge::new(weight, reserved, ledger);
         let (frames, written) = ([const { OnceLock::new() }; 3], size_of::<Published>() + written);
-        Published { id, topic, parts, frames, written, charge, stamp }
+        Published { id, topic, parts, frames, kept: OnceLock::new(), written, charge, stamp }
     }
 
     /// The id.
@@ -181,6 +184,36 @@ impl Published {
             self.charge.add(made.len());
             made
         }))
+    }
+
+    /// Whatever else a transport makes of the message for all its readers, such as a whole response: made by the first of them
+    /// and shared as [`frame`](Published::frame)s are. `make` returns how many bytes it takes as well. `None` where a frame would be
+    /// made for one reader alone, and if a value of another type is kept already: there is one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use tidings::{Hub, Id, Limits, Response};
+    /// # let hub = Hub::new(&Limits::DEFAULT);
+    /// # hub.publish("news", "hello")?;
+    /// # let batch = hub.subscribe(&["news"], Some(Id::EARLIEST))?.try_next().expect("hello");
+    /// let make = |data: &str| (Response::text(data), data.len() + 200);
+    /// let answer: Option<&Response> = batch.messages[0].kept(|message| make(message.data()));
+    /// assert_eq!(answer.expect("there is room").status(), 200);
+    /// # tidings::Result::Ok(())
+    /// ```
+    pub fn kept<T: Any + Send + Sync>(&self, make: impl FnOnce(&Published) -> (T, usize)) -> Option<&T> {
+        if self.kept.get().is_none() {
+            let (made, bytes) = make(self);
+            if !self.charge.has_room(bytes) {
+                return None;
+            }
+            self.kept.get_or_init(|| {
+                self.charge.add(bytes);
+                Box::new(made)
+            });
+        }
+        self.kept.get()?.downcast_ref()
     }
 
     /// Bytes that it counts with while it is kept, without its frames.

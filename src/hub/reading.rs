@@ -10,7 +10,7 @@ use super::log::Log;
 use super::losses::Doubt;
 use super::reader::{Follow, Follows, Manner, Reader};
 use super::topic::{Life, Topic};
-use super::{Batch, Id, Published};
+use super::{Batch, Id, Messages, Published};
 use crate::error::{Error, Fault, Result};
 
 /// What a reader does about a topic that is not there.
@@ -172,7 +172,8 @@ impl Log {
             Some(newest) if !all => reader.cursor = newest.id(),
             _ => self.catch_up(reader),
         }
-        (gap.is_some() || !messages.is_empty()).then_some(Batch { messages, from, next: reader.cursor, gap })
+        let is_news = gap.is_some() || !messages.is_empty();
+        is_news.then(|| Batch { messages: messages.into(), from, next: reader.cursor, gap })
     }
 
     /// What most readers get, found without a search: nothing, or the newest message of one topic. `None` if that needs a
@@ -193,7 +194,8 @@ impl Log {
         }
         let from = reader.cursor;
         self.catch_up(reader);
-        Some(Some(Batch { messages: vec![message.clone()], from, next: reader.cursor, gap: None }))
+        let messages = Messages::one(message.clone());
+        Some(Some(Batch { messages, from, next: reader.cursor, gap: None }))
     }
 
     /// All up to the last id of the hub is read, or is in none of the reader's topics.

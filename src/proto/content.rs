@@ -51,6 +51,13 @@ impl Content {
             Storage::Owned(bytes) => bytes,
         }
     }
+
+    /// Makes a clone cheap.
+    pub(super) fn share(&mut self) {
+        if let Storage::Owned(bytes) = &mut self.0 {
+            self.0 = Storage::Shared(core::mem::take(bytes).into());
+        }
+    }
 }
 
 impl Default for Content {

@@ -1,6 +1,6 @@
 //! [`Headers`]: the header fields of a response, checked and encoded as they are added.
 
-use std::borrow::Cow;
+use std::sync::Arc;
 
 use super::field_kind::{Kind, kind};
 use super::field_lines::FieldLines;
@@ -10,15 +10,47 @@ use crate::error::{Error, Result};
 /// The header fields of a response, except those that the connection writes.
 #[derive(Clone, Debug)]
 pub struct Headers {
-    /// The field lines as they are written, each with its CRLF. Lines that are checked when the program is compiled, and are
-    /// the only ones, are not copied.
-    lines: Cow<'static, str>,
+    /// The field lines as they are written. [`FieldLines`] that are the only ones are not copied.
+    lines: Lines,
     /// Which singletons are among the lines, a bit each; see [`Kind::Singleton`].
     singletons: u16,
     /// The options of `Connection`, to which the connection adds its own.
     connection: String,
     /// Whether the handler has added the option `close`.
     closes: bool,
+}
+
+/// Field lines, each with its CRLF, by who owns them.
+#[derive(Clone, Debug)]
+enum Lines {
+    Static(&'static str),
+    Shared(Arc<str>),
+    Owned(String),
+}
+
+impl Lines {
+    fn as_str(&self) -> &str {
+        match self {
+            Lines::Static(lines) => lines,
+            Lines::Shared(lines) => lines,
+            Lines::Owned(lines) => lines,
+        }
+    }
+
+    /// Appends lines.
+    fn append<'l>(&mut self, more: impl IntoIterator<Item = &'l str>) {
+        let mut own = match core::mem::replace(self, Lines::Static("")) {
+            Lines::Owned(lines) => lines,
+            lines => {
+                // Make room for several fields at once: to grow with each of them takes longer than everything else here.
+                let mut own = String::with_capacity(lines.as_str().len() + 160);
+                own.push_str(lines.as_str());
+                own
+            }
+        };
+        own.extend(more);
+        *self = Lines::Owned(own);
+    }
 }
 
 /// The bit of a singleton; 0 for other fields.
@@ -29,7 +61,7 @@ fn bit(name: &str) -> u16 {
 impl Headers {
     /// No fields.
     pub(crate) const EMPTY: Headers =
-        Headers { lines: Cow::Borrowed(""), singletons: 0, connection: String::new(), closes: false };
+        Headers { lines: Lines::Static(""), singletons: 0, connection: String::new(), closes: false };
 
     /// Adds a field, or replaces it if it is a singleton. A field that is not legal, or not the handler's to set, is
     /// [`Error::Misuse`].
@@ -51,8 +83,7 @@ impl Headers {
             }
             Kind::Other => {}
         }
-        let lines = self.own_lines();
-        [name, ": ", value, "\r\n"].iter().for_each(|part| lines.push_str(part));
+        self.lines.append([name, ": ", value, "\r\n"]);
         Ok(())
     }
 
@@ -60,45 +91,35 @@ impl Headers {
     fn make_room_for(&mut self, name: &str, bit: u16) {
         if self.singletons & bit != 0 {
             let others = self.each().filter(|line| !name_of(line).eq_ignore_ascii_case(name));
-            self.lines = Cow::Owned(others.collect());
+            self.lines = Lines::Owned(others.collect());
         }
         self.singletons |= bit;
     }
 
     /// Adds fields that were checked before; a singleton that is here already stays.
     pub(super) fn add_lines(&mut self, fields: &FieldLines) {
-        match self.lines.is_empty() {
-            true => (self.lines, self.singletons) = (Cow::Borrowed(fields.lines), fields.singletons),
+        match self.lines().is_empty() {
+            true => (self.lines, self.singletons) = (Lines::Static(fields.lines), fields.singletons),
             false => self.append_lines(fields.lines, fields.singletons),
         }
     }
 
     fn append_lines(&mut self, lines: &str, singletons: u16) {
-        let (here, own) = (self.singletons, self.own_lines());
-        if here & singletons == 0 {
-            own.push_str(lines);
-        } else {
-            let new = lines.split_inclusive('\n').filter(|line| bit(name_of(line)) & here == 0);
-            new.for_each(|line| own.push_str(line));
+        let here = self.singletons;
+        match here & singletons == 0 {
+            true => self.lines.append([lines]),
+            false => {
+                let is_new = |line: &&str| bit(name_of(line)) & here == 0;
+                self.lines.append(lines.split_inclusive('\n').filter(is_new));
+            }
         }
         self.singletons |= singletons;
     }
 
-    /// The lines, to append to.
-    fn own_lines(&mut self) -> &mut String {
-        if let Cow::Borrowed(lines) = self.lines {
-            // Make room for several fields at once: to grow with each of them takes longer than everything else here.
-            let mut own = String::with_capacity(lines.len() + 160);
-            own.push_str(lines);
-            self.lines = Cow::Owned(own);
-        }
-        self.lines.to_mut()
-    }
-
     /// Adds all fields of `other`, except singletons that are here already.
     pub(crate) fn append(&mut self, other: &Headers) {
-        if !other.lines.is_empty() {
-            self.append_lines(&other.lines, other.singletons);
+        if !other.lines().is_empty() {
+            self.append_lines(other.lines(), other.singletons);
         }
         self.closes |= other.closes;
         if !other.connection.is_empty() {
@@ -108,7 +129,7 @@ impl Headers {
 
     /// The field lines, each with its CRLF.
     fn each(&self) -> impl Iterator<Item = &str> {
-        self.lines.split_inclusive('\n')
+        self.lines().split_inclusive('\n')
     }
 
     /// Adds an option of `Connection`. `keep-alive` is ignored: the connection alone knows whether it persists.
@@ -126,12 +147,19 @@ impl Headers {
         self.each().filter(|line| !name_of(line).eq_ignore_ascii_case("upgrade"))
     }
 
+    /// Makes a clone cheap.
+    pub(super) fn share(&mut self) {
+        if let Lines::Owned(lines) = &self.lines {
+            self.lines = Lines::Shared(lines.as_str().into());
+        }
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
-        self.lines.is_empty() && self.connection.is_empty() && !self.closes
+        self.lines().is_empty() && self.connection.is_empty() && !self.closes
     }
 
     pub(super) fn lines(&self) -> &str {
-        &self.lines
+        self.lines.as_str()
     }
 
     /// Whether the handler has asked for the connection to be closed.

@@ -186,6 +186,24 @@ impl Response {
         self
     }
 
+    /// Makes a clone of the response cheap: its fields and its body are shared then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidings::Response;
+    ///
+    /// // Each request for the page is answered with a clone.
+    /// let page = Response::text("# Hello\n").header("Content-Type", "text/markdown").shared();
+    /// let answer = page.clone();
+    /// ```
+    #[must_use]
+    pub fn shared(mut self) -> Response {
+        self.headers.share();
+        self.content.share();
+        self
+    }
+
     /// The status.
     ///
     /// # Examples

@@ -109,6 +109,9 @@ fn empty(next: Id, conditional: bool, done: bool) -> Response {
 /// Answers with a batch and what is kept behind it. If that is all, the answer goes out whole. Else it goes out batch by
 /// batch, so that a client that reads slowly keeps one of them in memory and not the history.
 pub(super) async fn answer(ex: Exchange<'_>, hub: &Hub, mut news: Subscription, batch: Batch) -> Result<()> {
+    if let Some(ready) = ready(&batch) {
+        return ex.reply(ready).await;
+    }
     let last = hub.last();
     if batch.next >= last {
         let tag = tag(batch.next);
@@ -136,6 +139,25 @@ pub(super) async fn answer(ex: Exchange<'_>, hub: &Hub, mut news: Subscription, 
     stream.write(&body).await?;
     stream.finish().await
 }
+
+/// The answer with one message, if that is all there is: made once for all who wait for it.
+fn ready(batch: &Batch) -> Option<Response> {
+    let ([message], None) = (&*batch.messages, batch.gap) else { return None };
+    // The end of a topic may be the end of all, which is said of each reader by itself.
+    if message.id() != batch.next || message.is_end() {
+        return None;
+    }
+    let Ready(answer) = message.kept(|message| {
+        let tag = tag(message.id());
+        let body = whole(&batch.messages, &tag, None, false);
+        let bytes = size_of::<Ready>() + 2 * tag.len() + body.len() + 128;
+        (Ready(json(head(tag), body).shared()), bytes)
+    })?;
+    Some(answer.clone())
+}
+
+/// The answer that a message has ready. A type of its own, since a program may keep responses of its own with a message.
+struct Ready(Response);
 
 /// How an answer's body starts.
 const START: &[u8] = b"{\"messages\":[";

@@ -106,11 +106,11 @@ impl Feed<'_> {
     }
 
     /// The frames of a batch.
-    fn frames(&mut self, mut batch: Batch) -> Frames {
+    fn frames(&mut self, batch: Batch) -> Frames {
         self.told = batch.next;
-        if let ([message], false) = (&*batch.messages, batch.gap.is_some()) {
+        if let ([message], None) = (&*batch.messages, batch.gap) {
             if frame(message).len() <= SHARED {
-                return batch.messages.pop().map_or_else(Frames::default, Frames::Shared);
+                return Frames::Shared(message.clone());
             }
         }
         let mut frames = Vec::new();
