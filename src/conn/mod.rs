@@ -219,7 +219,7 @@ impl Conn {
         let next = self.http.head(&mut request.head, self.seat.server.limits());
         match next {
             Ok(NextHead::Whole) => self.request = Some(request),
-            _ => request.end(),
+            _ => request.put_back(),
         }
         next
     }

@@ -76,11 +76,9 @@ impl Conn {
     /// Ready when `by` has come or the server cuts all connections off. While there is no room to read to, the task is woken
     /// every [`STARVED`] as well, to look for room.
     pub(crate) fn poll_due(&self, cx: &mut Context<'_>, by: Moment) -> Poll<()> {
-        // One look at the clock: by a second one the time to look again could have passed, and nobody be woken.
-        let now = self.seat.now();
-        match (now >= by, self.seat.is_starved()) {
+        match (self.seat.is_past(by), self.seat.is_starved()) {
             (true, _) => Poll::Ready(()),
-            (false, true) => self.seat.arm(cx, by.min(now.after(STARVED))),
+            (false, true) => self.seat.arm(cx, by.min(self.seat.deadline(STARVED))),
             (false, false) => self.seat.arm(cx, by),
         }
     }
@@ -93,6 +91,11 @@ impl Conn {
 
     /// Moves what the peer sent into the state machine; `Ready(0)` is the end of its input.
     pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        // Mostly nothing has arrived. Whoever finds no room looks at that again, whatever has arrived.
+        if !self.seat.is_starved() && self.io.poll_arrival(cx, &mut self.eager).is_pending() {
+            self.settle();
+            return Poll::Pending;
+        }
         // A handler that reads on has used the data that was handed out: it is counted no more.
         self.http.drop_data();
         let room = self.http.room(self.limits()).min(READ);

@@ -33,8 +33,13 @@ impl Request {
         if self.head.is_small() {
             self.head.clear();
             (self.headers, self.collected) = (Headers::EMPTY, 0);
-            SPARE.set(Some(self));
+            self.put_back();
         }
+    }
+
+    /// The memory was not used.
+    pub(crate) fn put_back(self: Box<Request>) {
+        SPARE.set(Some(self));
     }
 
     /// How many received bytes it keeps.

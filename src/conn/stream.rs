@@ -109,6 +109,19 @@ impl Stream {
         *watch = to;
     }
 
+    /// Waits until bytes may have arrived, as far as that can be known without reading; `eager` is then set.
+    pub(crate) fn poll_arrival(&self, cx: &mut Context<'_>, eager: &mut bool) -> Poll<()> {
+        match self {
+            Stream::Tcp(stream) if !*eager => {
+                // An error is one of the read that follows.
+                _ = ready!(stream.poll_readable(cx));
+                *eager = true;
+                Poll::Ready(())
+            }
+            Stream::Tcp(_) | Stream::Foreign(_) => Poll::Ready(()),
+        }
+    }
+
     /// Reads. `eager` is whether there may be bytes already, so that reading comes before waiting.
     pub(crate) fn poll_read(
         &mut self,

@@ -76,7 +76,7 @@ pub(crate) trait Held {
     /// Gives up bytes that were not used in time, whatever else happens on the connection.
     fn spare(&mut self) {
         let by = self.unused_by();
-        if by != Moment::NEVER && by <= self.conn().seat.now() {
+        if self.conn().seat.is_past(by) {
             self.give_up();
         }
     }
@@ -230,7 +230,7 @@ fn poll_time<H: Held, T>(
     if conn.is_draining() && !writes {
         return Poll::Ready(Some(Wait::Shutdown));
     }
-    due.map(|()| if conn.seat.now() >= by && !writes { Some(Wait::Elapsed) } else { None })
+    due.map(|()| if conn.seat.is_past(by) && !writes { Some(Wait::Elapsed) } else { None })
 }
 
 impl Heard {

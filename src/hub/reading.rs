@@ -85,6 +85,7 @@ impl Log {
 
     fn follow(&mut self, key: u32, after: Option<Id>) -> Follow {
         let topic = &mut self.topics[key as usize];
+        let was_unread = topic.is_unread();
         topic.waiting.join();
         if let Life::Running(running) = &mut topic.life {
             running.unread = None;
@@ -92,7 +93,10 @@ impl Log {
         // `earliest` knows that there was something before, unless that was the value of a key.
         let knows = after == Some(Id::EARLIEST) && !topic.is_partial();
         let told = if knows { topic.history.floor() } else { Id::EARLIEST };
-        self.settle(key);
+        // With one more reader it stands where it stood.
+        if was_unread {
+            self.settle(key);
+        }
         Follow::new(key, told)
     }
 
@@ -112,7 +116,10 @@ impl Log {
             // Its being read has kept the topic there.
             let Some(topic) = self.topics.get_mut(follow.topic()) else { continue };
             stale.extend(topic.waiting.leave(follow.place));
-            if let (true, Life::Running(running)) = (topic.waiting.is_empty(), &mut topic.life) {
+            if !topic.is_unread() {
+                continue;
+            }
+            if let Life::Running(running) = &mut topic.life {
                 running.unread = Some(self.clock.now());
             }
             let key = follow.key();

@@ -164,7 +164,12 @@ impl Head {
     /// # tidings::Result::Ok(()) }).unwrap();
     /// ```
     pub fn method(&self) -> &str {
-        ascii(&self.bytes[self.method.clone()])
+        match &self.bytes[self.method.clone()] {
+            // The usual ones without a look at each byte.
+            b"GET" => "GET",
+            b"POST" => "POST",
+            method => ascii(method),
+        }
     }
 
     /// The request-target, as it was received (RFC 9112, 3.2).

@@ -28,6 +28,10 @@ impl Moment {
         Duration::from_nanos(self.0.get().saturating_sub(earlier.0.get()))
     }
 
+    pub(super) fn nanos(self) -> u64 {
+        self.0.get()
+    }
+
     /// How long after the start of the clock this moment comes; `None` for [`NEVER`](Moment::NEVER).
     pub(super) fn since_start(self) -> Option<Duration> {
         (self != Moment::NEVER).then(|| Duration::from_nanos(self.0.get() - Moment::START.0.get()))

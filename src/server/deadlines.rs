@@ -2,6 +2,7 @@
 
 use core::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -15,6 +16,8 @@ use super::clock::{Clock, Moment};
 pub(crate) struct Deadlines {
     /// The clock by which the deadlines are measured.
     pub(super) clock: Clock,
+    /// The greatest time that anybody has read off the clock.
+    seen: AtomicU64,
     table: Mutex<Table>,
 }
 
@@ -41,11 +44,26 @@ struct Entry {
 impl Deadlines {
     pub(super) fn new(clock: Clock) -> Deadlines {
         let (entries, keepers) = (Slab::new(), Slab::new());
-        Deadlines { clock, table: Mutex::new(Table { entries, planned: Moment::NEVER, plans: 0, keepers }) }
+        let table = Mutex::new(Table { entries, planned: Moment::NEVER, plans: 0, keepers });
+        Deadlines { clock, seen: AtomicU64::new(0), table }
     }
 
+    /// The time. Whoever sets a deadline reads it, for a time that was read before would make the deadline early.
     pub(crate) fn now(&self) -> Moment {
-        self.clock.now()
+        let now = self.clock.now();
+        self.seen.fetch_max(now.nanos(), Ordering::Relaxed);
+        now
+    }
+
+    /// Whether `by` is known to have come, without a look at the clock: to read it takes longer than most of what a waiting
+    /// task does. A moment that has just come may not be known, so the task [arms](Deadlines::arm) its entry, and whoever
+    /// wakes it has read the time.
+    pub(crate) fn is_past(&self, by: Moment) -> bool {
+        match self.clock {
+            Clock::System(_) => by.nanos() <= self.seen.load(Ordering::Relaxed),
+            // A test may poll a task whose entry nobody keeps.
+            Clock::Manual(_) => by <= self.now(),
+        }
     }
 
     /// Makes an entry without a deadline; returns its key.

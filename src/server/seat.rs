@@ -40,9 +40,14 @@ impl Seat {
         self.now().after(within)
     }
 
+    /// Whether `by` is known to have come; see [`Deadlines::is_past`](super::deadlines::Deadlines::is_past).
+    pub(crate) fn is_past(&self, by: Moment) -> bool {
+        self.server.shared.deadlines.is_past(by)
+    }
+
     /// Ready when `by` has come or the server cuts everything; else the task is woken then.
     pub(crate) fn poll_due(&self, cx: &mut Context<'_>, by: Moment) -> Poll<()> {
-        if self.now() >= by { Poll::Ready(()) } else { self.arm(cx, by) }
+        if self.is_past(by) { Poll::Ready(()) } else { self.arm(cx, by) }
     }
 
     /// Has the task woken at `by`, or at once if that is past; ready if the server cuts everything.

@@ -109,11 +109,11 @@ fn empty(next: Id, conditional: bool, done: bool) -> Response {
 /// Answers with a batch and what is kept behind it. If that is all, the answer goes out whole. Else it goes out batch by
 /// batch, so that a client that reads slowly keeps one of them in memory and not the history.
 pub(super) async fn answer(ex: Exchange<'_>, hub: &Hub, mut news: Subscription, batch: Batch) -> Result<()> {
-    if let Some(ready) = ready(&batch) {
-        return ex.reply(ready).await;
-    }
     let last = hub.last();
     if batch.next >= last {
+        if let Some(ready) = ready(&batch) {
+            return ex.reply(ready).await;
+        }
         let tag = tag(batch.next);
         let body = whole(&batch.messages, &tag, batch.gap, news.is_done());
         // Its copy is enough while the client reads.
