@@ -72,13 +72,13 @@ mod ws;
 
 pub use crate::conn::Conn;
 pub use crate::conn::body_writer::BodyWriter;
-pub use crate::conn::exchange::Exchange;
+pub use crate::conn::exchange::{Exchange, Reply};
 pub use crate::conn::stream::Io;
 pub use crate::conn::wait::Wait;
 pub use crate::error::{Error, Fault, HandshakeFault, Phase, Result};
 pub use crate::hub::{
-    Batch, Bounds, Frame, Hub, HubStats, Id, Message, Messages, Next, ParseIdError, Producer, Published, Stopped,
-    Subscription, TopicState, TopicStats,
+    Batch, Bounds, Frame, Hub, HubStats, Id, Message, Messages, Next, ParseIdError, Producer, Published,
+    Stopped, Subscription, TopicState, TopicStats,
 };
 pub use crate::limits::Limits;
 pub use crate::proto::content::Content;

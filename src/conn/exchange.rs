@@ -1,14 +1,16 @@
 //! [`Exchange`]: one request, which is answered once.
 
 use core::future::{Future, pending};
+use core::pin::Pin;
 use std::borrow::Cow;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crate::conn::Conn;
 use crate::conn::body_writer::BodyWriter;
 use crate::conn::wait::{HeldWait, Wait};
-use crate::error::Fault;
-use crate::error::Result;
+use crate::conn::write::Flush;
+use crate::error::{Error, Fault, Result};
 use crate::limits::Limits;
 use crate::proto::body::Piece;
 use crate::proto::content::Content;
@@ -402,13 +404,9 @@ impl<'c> Exchange<'c> {
     /// # Examples
     ///
     /// See [`Conn`].
-    pub fn reply(self, response: Response) -> impl Future<Output = Result<()>> + use<'c> {
-        // Not kept in the future: a handler takes as much memory as its largest await.
-        let given = self.conn.put_response(response, Http1::respond);
-        async move {
-            given?;
-            self.conn.flush().await
-        }
+    pub fn reply(self, response: Response) -> Reply<'c> {
+        let failed = self.conn.put_response(response, Http1::respond).err().map(Box::new);
+        Reply { flush: self.conn.flush(), failed }
     }
 
     /// Begins a response whose body is written piece by piece. Its head is written with the first piece, or by the first
@@ -439,6 +437,36 @@ impl<'c> Exchange<'c> {
     pub async fn stream(self, response: Response) -> Result<BodyWriter<'c>> {
         self.conn.put_response(response, Http1::start)?;
         Ok(BodyWriter { conn: self.conn })
+    }
+}
+
+/// The future of [`Exchange::reply`]: writes a response that was given. It keeps none of it, since a handler takes as much memory
+/// as its largest await.
+///
+/// # Examples
+///
+/// See [`Exchange::reply`].
+#[must_use = "a response is written when this is awaited"]
+pub struct Reply<'c> {
+    flush: Flush<'c, Conn>,
+    /// Why the response could not be given.
+    failed: Option<Box<Error>>,
+}
+
+impl Future for Reply<'_> {
+    type Output = Result<()>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        match self.failed.take() {
+            Some(error) => Poll::Ready(Err(*error)),
+            None => Pin::new(&mut self.flush).poll(cx),
+        }
+    }
+}
+
+impl core::fmt::Debug for Reply<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Reply").finish_non_exhaustive()
     }
 }
 

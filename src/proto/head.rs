@@ -113,7 +113,7 @@ impl Head {
     #[doc(hidden)]
     pub fn parse(input: &[u8], limits: &Limits) -> Result<Step<(Head, usize)>, Fault> {
         let mut head = Head::EMPTY;
-        let mut reader = HeadReader::new(&mut head);
+        let mut reader = HeadReader::new(Vec::new());
         let Step::Complete(used) = reader.read(input, limits)? else { return Ok(Step::NeedMore) };
         head.set(&mut input[..used].to_vec(), &mut reader);
         Ok(Step::Complete((head, used)))

@@ -1,7 +1,6 @@
 //! [`HeadReader`]: a head as far as it has arrived. Bytes that are judged are not looked at again, however the head is cut.
 
-use super::fields::Fields;
-use super::head::Head;
+use super::fields::{Field, Fields};
 use super::request_line::RequestLine;
 use super::step::Step;
 use crate::error::Fault;
@@ -16,9 +15,9 @@ pub(super) struct HeadReader {
 }
 
 impl HeadReader {
-    /// A reader that is going to [set](Head::set) this head, and uses its memory.
-    pub(super) fn new(head: &mut Head) -> HeadReader {
-        HeadReader { line: RequestLine::NEW, fields: Fields::new(head.take_fields()) }
+    /// A reader that keeps its fields in `memory`, which is empty.
+    pub(super) fn new(memory: Vec<Field>) -> HeadReader {
+        HeadReader { line: RequestLine::NEW, fields: Fields::new(memory) }
     }
 
     /// Goes on reading the head at the start of `input`, which is all that has arrived; returns how many bytes the head takes.
@@ -62,7 +61,7 @@ mod tests {
 
     /// Reads a head byte by byte; returns how many bytes were looked at in all, and where the head ends.
     fn read_byte_by_byte(head: &[u8]) -> (usize, Result<Step<usize>, Fault>) {
-        let (mut reader, mut looked, limits) = (HeadReader::new(&mut Head::default()), 0, roomy());
+        let (mut reader, mut looked, limits) = (HeadReader::new(Vec::new()), 0, roomy());
         for came in 1..=head.len() {
             looked += looks_at(&reader, came);
             match reader.read(&head[..came], &limits) {
@@ -104,7 +103,7 @@ mod tests {
     #[test]
     fn lines_that_are_whole_are_not_needed_any_more() {
         let head = b"GET /a?b HTTP/1.1\r\nHost: h\r\nA: b\r\nContent-Length: 5\r\n\r\n";
-        let (mut reader, mut bytes) = (HeadReader::new(&mut Head::default()), head.to_vec());
+        let (mut reader, mut bytes) = (HeadReader::new(Vec::new()), head.to_vec());
         for came in 1..head.len() {
             assert_eq!(reader.read(&bytes[..came], &roomy()), Ok(Step::NeedMore));
             // Another look at a line that is over would find this.

@@ -106,7 +106,7 @@ impl Input {
         self.drop_taken();
         let Some(received) = &mut self.0 else { return Ok(Step::NeedMore) };
         let mut begun = received.head.take();
-        let mut new = HeadReader::new(head);
+        let mut new = HeadReader::new(head.take_fields());
         let reader = begun.as_deref_mut().unwrap_or(&mut new);
         let Step::Complete(end) = reader.read(&received.bytes, limits)? else {
             received.head = Some(begun.unwrap_or_else(|| Box::new(new)));

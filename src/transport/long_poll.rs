@@ -2,7 +2,7 @@
 
 use super::Options;
 use super::cursor::poll_cursor;
-use super::poll::{answer, done, nothing};
+use super::poll::{Answer, answer, done, nothing};
 use crate::{Batch, Exchange, Hub, Id, Response, Result, Subscription, Wait};
 
 /// Answers as [`poll`](super::poll) does, but holds the request while nothing is new, for at most
@@ -50,43 +50,57 @@ pub(super) fn run(
     topics: &[&str],
     options: Options,
 ) -> impl Future<Output = Result<()>> {
-    // The beginning and the answers are boxed: a future takes as much memory as its largest part while it waits. An
+    // What needs no wait is done in functions: a future takes as much memory as its largest part while it waits, and an
     // `async fn` would also keep its arguments.
-    let begun = Box::pin(begin(ex, hub, topics, options));
+    let mut begun = begin(ex, hub, topics, options);
     async move {
-        let Some(mut held) = begun.await? else { return Ok(()) };
-        let patience = held.ex.server().limits().poll_wait;
-        let end = held.ex.wait(held.news.next(), patience).await?;
-        Box::pin(held.end(end)).await
+        let end = match &mut begun {
+            Ok(Begun::Held(held)) => Some(held.wait().await?),
+            _ => None,
+        };
+        finish(begun, end)?.await
     }
 }
 
+/// How a long poll begins.
+enum Begun<'c, 'h> {
+    Answered(Answer<'c>),
+    Held(Held<'c, 'h>),
+}
+
 /// Answers what can be answered at once; else the request is held.
-async fn begin<'c, 'h>(
+fn begin<'c, 'h>(
     mut ex: Exchange<'c>,
     hub: &'h Hub,
     topics: &[&str],
     options: Options,
-) -> Result<Option<Held<'c, 'h>>> {
+) -> Result<Begun<'c, 'h>> {
     let (after, conditional) = poll_cursor(ex.head(), hub)?;
     let mut news = options.follow(hub, topics, after)?;
     // Asked before the messages are read: one that is published in between must not be missed.
     let closed = hub.is_closed();
-    if let Some(batch) = news.try_next() {
-        answer(ex, hub, news, batch).await?;
+    Ok(Begun::Answered(if let Some(batch) = news.try_next() {
+        answer(ex, hub, news, batch)
     } else if news.is_done() {
-        finish(ex, news.cursor()).await?;
+        all_done(ex, news.cursor())
     } else if closed {
-        refuse(ex, CLOSED).await?;
+        refuse(ex, CLOSED)
     } else if ex.method() == "HEAD" {
-        ex.reply(nothing(news.cursor(), conditional)).await?;
+        Answer::Whole(ex.reply(nothing(news.cursor(), conditional)))
     } else if ex.hold() {
         ex.forget_head();
-        return Ok(Some(Held { ex, hub, news, conditional }));
+        return Ok(Begun::Held(Held { ex, hub, news, conditional }));
     } else {
-        refuse(ex, ("full", "too many requests are held, try later\n")).await?;
-    }
-    Ok(None)
+        refuse(ex, ("full", "too many requests are held, try later\n"))
+    }))
+}
+
+/// The answer of a request that was held until `end`, or was answered at once.
+fn finish<'c>(begun: Result<Begun<'c, '_>>, end: Option<Wait<Option<Batch>>>) -> Result<Answer<'c>> {
+    Ok(match (begun?, end) {
+        (Begun::Answered(answer), _) => answer,
+        (Begun::Held(held), end) => held.answer(end.unwrap_or(Wait::Elapsed)),
+    })
 }
 
 /// A request that is held.
@@ -98,13 +112,19 @@ struct Held<'c, 'h> {
     conditional: bool,
 }
 
-impl Held<'_, '_> {
+impl<'c> Held<'c, '_> {
+    /// Waits for the next message.
+    fn wait(&mut self) -> impl Future<Output = Result<Wait<Option<Batch>>>> {
+        let patience = self.ex.server().limits().poll_wait;
+        self.ex.wait(self.news.next(), patience)
+    }
+
     /// Answers when the wait has ended.
-    async fn end(mut self, end: Wait<Option<Batch>>) -> Result<()> {
+    fn answer(mut self, end: Wait<Option<Batch>>) -> Answer<'c> {
         let reason = match end {
-            Wait::Ready(Some(batch)) => return answer(self.ex, self.hub, self.news, batch).await,
-            Wait::Ready(None) if self.news.is_done() => return finish(self.ex, self.news.cursor()).await,
-            Wait::Ready(None) => return refuse(self.ex, CLOSED).await,
+            Wait::Ready(Some(batch)) => return answer(self.ex, self.hub, self.news, batch),
+            Wait::Ready(None) if self.news.is_done() => return all_done(self.ex, self.news.cursor()),
+            Wait::Ready(None) => return refuse(self.ex, CLOSED),
             // A client that has ended its half still reads.
             Wait::Left => "left",
             Wait::Shutdown => "shutdown",
@@ -112,20 +132,20 @@ impl Held<'_, '_> {
         };
         // A message may have come together with the end of the wait.
         if let Some(batch) = self.news.try_next() {
-            return answer(self.ex, self.hub, self.news, batch).await;
+            return answer(self.ex, self.hub, self.news, batch);
         }
         let mut nothing = nothing(self.news.cursor(), self.conditional).header("Tidings-Reason", reason);
         if reason != "timeout" {
             nothing = nothing.header("Retry-After", self.ex.server().retry_after());
         }
-        self.ex.reply(nothing).await
+        Answer::Whole(self.ex.reply(nothing))
     }
 }
 
 /// Answers that all topics have ended; to a conditional request as well, for a 304 has no body to say so in.
-async fn finish(ex: Exchange<'_>, next: Id) -> Result<()> {
+fn all_done(ex: Exchange<'_>, next: Id) -> Answer<'_> {
     let done = done(next, false).header("Retry-After", ex.server().retry_after());
-    ex.reply(done).await
+    Answer::Whole(ex.reply(done))
 }
 
 /// Why nothing will come: the value of `Tidings-Reason`, and a sentence.
@@ -134,11 +154,11 @@ type Refusal = (&'static str, &'static str);
 const CLOSED: Refusal = ("closed", "the hub is closed\n");
 
 /// Answers that nothing will come: the client is to ask again later.
-async fn refuse(ex: Exchange<'_>, (reason, sentence): Refusal) -> Result<()> {
+fn refuse(ex: Exchange<'_>, (reason, sentence): Refusal) -> Answer<'_> {
     let later = Response::text(sentence)
         .with_status(503)
         .header("Cache-Control", "no-store")
         .header("Retry-After", ex.server().retry_after())
         .header("Tidings-Reason", reason);
-    ex.reply(later).await
+    Answer::Whole(ex.reply(later))
 }

@@ -1,12 +1,14 @@
 //! Short poll: what is new, at once.
 
 use core::fmt::Write;
+use core::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use super::Options;
 use super::cursor::poll_cursor;
 use super::json::message_json;
-use crate::{Batch, Exchange, FieldLines, Frame, Hub, Id, Published, Response, Result, Subscription};
+use crate::{Batch, Exchange, FieldLines, Frame, Hub, Id, Published, Reply, Response, Result, Subscription};
 
 /// Answers at once with what the hub keeps behind the request's cursor, as
 /// `{"messages":[{"id","topic","data"}],"next":ID,"gap":false}` with `ETag: "ID"`. A message that was published with an
@@ -55,7 +57,7 @@ pub(super) async fn run(ex: Exchange<'_>, hub: &Hub, topics: &[&str], options: O
     // Asked before the messages are read: one that is published in between must not be missed.
     let closed = hub.is_closed();
     match news.try_next() {
-        Some(batch) => Box::pin(answer(ex, hub, news, batch)).await,
+        Some(batch) => answer(ex, hub, news, batch).await,
         None if news.is_done() => ex.reply(done(news.cursor(), conditional)).await,
         None if closed => {
             ex.reply(nothing(news.cursor(), conditional).header("Tidings-Reason", "closed")).await
@@ -106,21 +108,41 @@ fn empty(next: Id, conditional: bool, done: bool) -> Response {
     json(head(tag), body)
 }
 
+/// An answer that is given whole, or is sent batch by batch.
+pub(super) enum Answer<'c> {
+    Whole(Reply<'c>),
+    InPieces(Pin<Box<dyn Future<Output = Result<()>> + Send + 'c>>),
+}
+
+impl Future for Answer<'_> {
+    type Output = Result<()>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        match &mut *self {
+            Answer::Whole(reply) => Pin::new(reply).poll(cx),
+            Answer::InPieces(rest) => rest.as_mut().poll(cx),
+        }
+    }
+}
+
 /// Answers with a batch and what is kept behind it. If that is all, the answer goes out whole. Else it goes out batch by
 /// batch, so that a client that reads slowly keeps one of them in memory and not the history.
-pub(super) async fn answer(ex: Exchange<'_>, hub: &Hub, mut news: Subscription, batch: Batch) -> Result<()> {
+pub(super) fn answer<'c>(ex: Exchange<'c>, hub: &Hub, news: Subscription, batch: Batch) -> Answer<'c> {
     let last = hub.last();
-    if batch.next >= last {
-        if let Some(ready) = ready(&batch) {
-            return ex.reply(ready).await;
-        }
+    if batch.next < last {
+        return Answer::InPieces(Box::pin(send_batches(ex, news, batch, last)));
+    }
+    let answer = ready(&batch).unwrap_or_else(|| {
         let tag = tag(batch.next);
         let body = whole(&batch.messages, &tag, batch.gap, news.is_done());
-        // Its copy is enough while the client reads.
-        drop(batch);
-        return ex.reply(json(head(tag), body)).await;
-    }
-    // The cursor is in the head: the answer has all up to it, or tells of a gap.
+        json(head(tag), body)
+    });
+    Answer::Whole(ex.reply(answer))
+}
+
+/// Sends a batch and what is kept behind it, up to `last`. That is the cursor in the head: the answer has all up to it, or
+/// tells of a gap.
+async fn send_batches(ex: Exchange<'_>, mut news: Subscription, batch: Batch, last: Id) -> Result<()> {
     let (tag, mut body, mut any, mut gap) = (tag(last), START.to_vec(), false, None);
     let mut stream = ex.stream(json(head(tag.clone()), Vec::new())).await?;
     let mut more = Some(batch);
@@ -129,6 +151,7 @@ pub(super) async fn answer(ex: Exchange<'_>, hub: &Hub, mut news: Subscription, 
         batch.messages.retain(|message| message.id() <= last);
         push_messages(&batch.messages, &mut any, &mut body);
         let next = batch.next;
+        // Its copy is enough while the client reads.
         drop(batch);
         stream.write(&body).await?;
         body.clear();
