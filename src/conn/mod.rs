@@ -215,6 +215,12 @@ impl Conn {
 
     /// Takes the head of the next request into [`request`](Conn::request), if it is whole.
     fn next_head(&mut self) -> core::result::Result<NextHead, Fault> {
+        let state = self.http.state();
+        let is_idle = matches!(state.receiving, Receiving::First | Receiving::Idle);
+        // Mostly it is asked for before anything has come.
+        if is_idle && state.sending == Sending::Idle && !state.ended && self.http.buffered() == 0 {
+            return Ok(NextHead::NeedMore);
+        }
         let mut request = Request::new();
         let next = self.http.head(&mut request.head, self.seat.server.limits());
         match next {

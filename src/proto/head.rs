@@ -257,8 +257,12 @@ impl Head {
     /// # tidings::Result::Ok(()) }).unwrap();
     /// ```
     pub fn queries<'a, 'n>(&'a self, name: &'n str) -> impl Iterator<Item = Cow<'a, str>> + use<'a, 'n> {
-        ascii(&self.bytes[self.query.clone()])
-            .split('&')
+        // Mostly there is none, and nothing to be split.
+        let query = Some(self.query.clone()).filter(|query| !query.is_empty());
+        let pairs = query.map(|query| ascii(&self.bytes[query]).split('&'));
+        pairs
+            .into_iter()
+            .flatten()
             .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
             .filter(move |(key, _)| uri::decode(key, true) == name)
             .map(|(_, value)| uri::decode(value, true))
@@ -331,9 +335,24 @@ impl Head {
         self.version
     }
 
-    /// The values of all fields with this name.
-    pub(crate) fn values<'a, 'n>(&'a self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
-        self.headers().filter(move |(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    /// The values of all fields with this name, whose letters may be in either case, in the order in which they were received.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use tidings::{Conn, Limits, Server};
+    /// # smol::block_on(async {
+    /// # let server = Server::new(Limits::DEFAULT);
+    /// # let io = smol::io::AssertAsync::new(std::io::Cursor::new(
+    /// #     b"GET / HTTP/1.1\r\nHost: h\r\nVia: 1.1 a\r\nVia: 1.1 b\r\n\r\n".to_vec()));
+    /// # let mut conn = Conn::new(io, &server);
+    /// # let ex = conn.next().await?.expect("a request");
+    /// assert!(ex.head().values("via").eq([b"1.1 a", b"1.1 b"]));
+    /// # tidings::Result::Ok(()) }).unwrap();
+    /// ```
+    pub fn values<'a, 'n>(&'a self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
+        let is_named = |field: &&Field| self.slice(field.name).eq_ignore_ascii_case(name.as_bytes());
+        self.fields.iter().filter(is_named).map(|field| self.slice(field.value))
     }
 
     /// The elements of the list that all fields with this name make together. Empty elements are left out: a recipient

@@ -167,6 +167,11 @@ impl Headers {
         self.closes
     }
 
+    /// Whether the handler has added options of `Connection` that the connection is to write.
+    pub(super) fn has_options(&self) -> bool {
+        !self.connection.is_empty()
+    }
+
     /// The value of the one `Connection` field: the handler's options, and the one that the connection adds.
     pub(super) fn connection(&self, added: &str) -> String {
         let mut options = self.connection.clone();

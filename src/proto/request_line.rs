@@ -143,6 +143,10 @@ impl RequestLine {
     /// Reads `HTTP/1.x CRLF`. (It is short, so its first bytes are looked at again when more of it arrives.)
     fn read_version(&mut self, bytes: &[u8]) -> Result<Step<()>, Fault> {
         let form = b"HTTP/1.x\r\n";
+        // The usual one without a look at each byte.
+        if bytes[self.end..].starts_with(b"HTTP/1.1\r\n") {
+            return self.step_to(form.len(), NextByte::Nothing);
+        }
         for (place, (expected, byte)) in form.iter().zip(&bytes[self.end..]).enumerate() {
             match (expected, byte) {
                 (b'1', b'0' | b'2'..=b'9') => return Err(Fault::Version),

@@ -263,22 +263,18 @@ impl Response {
         out: &mut Vec<u8>,
     ) -> Result<()> {
         self.check()?;
-        out.extend_from_slice(b"HTTP/1.1 ");
-        push_number(self.status.into(), out);
-        out.push(b' ');
-        out.extend_from_slice(reason(self.status).as_bytes());
-        out.extend_from_slice(b"\r\n");
+        push_status_line(self.status, out);
         out.extend_from_slice(self.headers.lines().as_bytes());
         if let Some(date) = date {
             push_field("Date", date, out);
         }
-        let connection = self.headers.connection(match end {
+        let added = match end {
             Persistence::Default => "",
             Persistence::KeepAlive => "keep-alive",
             Persistence::Close => "close",
-        });
-        if !connection.is_empty() {
-            push_field("Connection", &connection, out);
+        };
+        if !added.is_empty() || self.headers.has_options() {
+            push_field("Connection", &self.headers.connection(added), out);
         }
         match coding {
             Coding::Length(length) => {
@@ -312,6 +308,20 @@ impl Persistence {
             (false, _) => Persistence::Close,
             (true, Version::Http10) => Persistence::KeepAlive,
             (true, Version::Http11) => Persistence::Default,
+        }
+    }
+}
+
+fn push_status_line(status: u16, out: &mut Vec<u8>) {
+    match status {
+        // The usual one in one piece.
+        200 => out.extend_from_slice(b"HTTP/1.1 200 OK\r\n"),
+        _ => {
+            out.extend_from_slice(b"HTTP/1.1 ");
+            push_number(status.into(), out);
+            out.push(b' ');
+            out.extend_from_slice(reason(status).as_bytes());
+            out.extend_from_slice(b"\r\n");
         }
     }
 }

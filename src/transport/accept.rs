@@ -1,12 +1,12 @@
 //! What `Accept` says of event streams.
 
-use super::field::{split_before, split_unquoted, values};
+use super::field::{split_before, split_unquoted};
 use crate::Head;
 
 /// Whether `Accept` wishes for an event stream: whether a media range names it, with a weight above 0 (RFC 9110,
 /// 12.4.2). `*/*` and `text/*` do not name it.
 pub(super) fn accepts_events(head: &Head) -> bool {
-    let ranges = values(head, "accept").flat_map(|value| split_unquoted(value, b','));
+    let ranges = head.values("accept").flat_map(|value| split_unquoted(value, b','));
     // The range with the most parameters decides (RFC 9110, 12.5.1).
     ranges.filter_map(wish).max().is_some_and(|(_, wished)| wished)
 }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::field::{split_before, values};
+use super::field::split_before;
 use crate::{Fault, Head, Hub, Id, Result};
 
 /// The cursor in `?after=`.
@@ -23,7 +23,7 @@ pub(super) fn poll_cursor(head: &Head, hub: &Hub) -> Result<(Option<Id>, bool)> 
 /// The cursor of an event stream. One that can't be read is a gap: an EventSource never comes back from a 400.
 pub(super) fn stream_cursor(head: &Head) -> Option<Id> {
     let cursor = |text: &str| text.parse().unwrap_or(Id::MAX);
-    if let Some(value) = values(head, "last-event-id").find(|value| !value.is_empty()) {
+    if let Some(value) = head.values("last-event-id").find(|value| !value.is_empty()) {
         return Some(cursor(&String::from_utf8_lossy(value)));
     }
     let text = ["last_event_id", "lastEventId", "after"].iter().find_map(|name| query(head, name))?;
@@ -38,7 +38,7 @@ fn query<'a>(head: &'a Head, name: &str) -> Option<Cow<'a, str>> {
 /// The cursor in `If-None-Match` (RFC 9110, 13.1.2): the newest tag that this log can have given out. If there are only
 /// others, it is one of them, so a gap.
 fn tagged(head: &Head, hub: &Hub) -> Option<Id> {
-    let mut tags = values(head, "if-none-match").flat_map(tags).peekable();
+    let mut tags = head.values("if-none-match").flat_map(tags).peekable();
     tags.peek()?;
     let last = hub.last();
     let id = |tag| match tag {

@@ -1,12 +1,5 @@
 //! Values of header fields, and where they are split.
 
-use crate::Head;
-
-/// The values of all fields called `name`, in any case.
-pub(super) fn values<'a>(head: &'a Head, name: &'static str) -> impl Iterator<Item = &'a [u8]> {
-    head.headers().filter(move |(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| value)
-}
-
 /// Splits in front of the first `byte`, or at the end.
 pub(super) fn split_before(bytes: &[u8], byte: u8) -> (&[u8], &[u8]) {
     bytes.split_at(bytes.iter().position(|b| *b == byte).unwrap_or(bytes.len()))
