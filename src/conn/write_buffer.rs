@@ -62,7 +62,9 @@ impl WriteBuffer {
     pub(crate) fn bytes(&mut self) -> &mut Vec<u8> {
         let outgoing = self.outgoing();
         outgoing.keep_content();
-        outgoing.bytes.drain(..core::mem::take(&mut outgoing.written));
+        if outgoing.written > 0 {
+            outgoing.bytes.drain(..core::mem::take(&mut outgoing.written));
+        }
         &mut outgoing.bytes
     }
 

@@ -75,14 +75,12 @@ impl Input {
     }
 
     /// Drops the bytes that were used or are handed out.
+    #[inline]
     pub(super) fn drop_taken(&mut self) {
-        let Some(received) = &mut self.0 else { return };
-        if received.taken == received.bytes.len() {
-            self.clear();
-        } else if received.taken > 0 {
-            received.bytes.drain(..received.taken);
-            received.bytes.shrink_to_fit();
-            (received.used, received.taken) = (0, 0);
+        match &mut self.0 {
+            Some(received) if received.taken == received.bytes.len() => self.clear(),
+            Some(received) if received.taken > 0 => received.drop_taken(),
+            _ => {}
         }
     }
 
@@ -129,6 +127,14 @@ impl Input {
     pub(super) fn take_rest(&mut self) -> Vec<u8> {
         self.drop_taken();
         self.0.take().map(|received| received.bytes).unwrap_or_default()
+    }
+}
+
+impl Received {
+    fn drop_taken(&mut self) {
+        self.bytes.drain(..self.taken);
+        self.bytes.shrink_to_fit();
+        (self.used, self.taken) = (0, 0);
     }
 }
 

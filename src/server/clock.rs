@@ -19,7 +19,8 @@ impl Moment {
 
     /// The moment that is `wait` later.
     pub(crate) fn after(self, wait: Duration) -> Moment {
-        let nanos = u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX);
+        // As `as_nanos` has it, but in half the instructions, since 64 bits are enough.
+        let nanos = wait.as_secs().saturating_mul(1_000_000_000).saturating_add(wait.subsec_nanos().into());
         Moment(self.0.saturating_add(nanos))
     }
 
