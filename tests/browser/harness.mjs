@@ -244,7 +244,7 @@ async function launch(more) {
   }
   assert(at, `the browser did not start:\n${said}`);
   child.stderr.resume();
-  return chromium.connectOverCDP(at[1], { noDefaults: true, isLocal: true });
+  return chromium.connectOverCDP(at[1], { noDefaults: true, isLocal: true, timeout: PATIENCE });
 }
 
 /** Chromium, and what its pages do that they should not. */
@@ -300,10 +300,11 @@ export async function follows(page, list, say) {
     await inSight("a line after it");
   }
   // Who reads what was before stays there.
-  const ended = list.evaluate(list => new Promise(done => list.addEventListener("scrollend", done, { once: true })));
   await list.hover();
   await page.mouse.wheel(0, -100_000);
-  await ended;
+  await until(async () => assert.equal(await list.evaluate(list => list.scrollTop), 0));
+  // The page is told of it in the next frame.
+  await list.evaluate(() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done))));
   for (const size of [high, wide]) {
     await turn(size);
     await say();
