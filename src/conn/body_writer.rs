@@ -1,11 +1,15 @@
 //! [`BodyWriter`]: writes a streamed response, piece by piece.
 
 use core::future::{Future, pending};
-use std::time::Duration;
+use core::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+use futures_lite::Stream;
 
 use crate::conn::Conn;
-use crate::conn::wait::{HeldWait, Wait};
+use crate::conn::wait::{HeldWait, Wait, wait_each};
 use crate::error::Result;
+use crate::proto::response::push_chunk;
 use crate::proto::sse::Event;
 use crate::server::Server;
 
@@ -89,6 +93,43 @@ impl BodyWriter<'_> {
     /// ```
     pub fn push(&mut self, data: &[u8]) -> Result<()> {
         self.conn.http.write(data, self.conn.out.bytes())
+    }
+
+    /// One piece of a body as [`push_framed`](BodyWriter::push_framed) takes it: made once, and written to many clients.
+    ///
+    /// # Examples
+    ///
+    /// See [`push_framed`](BodyWriter::push_framed).
+    pub fn frame(data: &[u8]) -> Vec<u8> {
+        let mut frame = Vec::new();
+        push_chunk(data, &mut frame);
+        frame
+    }
+
+    /// Writes one piece of the body that [`frame`](BodyWriter::frame) has made, as far as the client takes it at once; the rest
+    /// is added to the write buffer, as [`push`](BodyWriter::push) adds it. If `more` is to follow, or other bytes wait already,
+    /// all of it is only added, so that they go out in one write.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Misuse`](crate::Error::Misuse) if a write has failed before, or if this is no frame.
+    /// [`Error::Io`](crate::Error::Io) if writing fails; then the connection is over.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidings::BodyWriter;
+    ///
+    /// # async fn app(ex: tidings::Exchange<'_>) -> tidings::Result<()> {
+    /// let frame = BodyWriter::frame(b"data: hello\n\n");
+    /// let mut stream = ex.stream(tidings::Response::new(200)).await?;
+    /// stream.push_framed(&frame, false)?;
+    /// stream.finish().await
+    /// # }
+    /// ```
+    pub fn push_framed(&mut self, frame: &[u8], more: bool) -> Result<()> {
+        let bytes = self.conn.http.chunk(frame)?;
+        self.conn.push_bytes(bytes, more)
     }
 
     /// Writes one event of an event stream (Server-Sent Events).
@@ -220,6 +261,53 @@ impl BodyWriter<'_> {
         within: Duration,
     ) -> impl Future<Output = Result<Wait<F::Output>>> {
         HeldWait::new(&mut *self.conn, future, within)
+    }
+
+    /// Waits for one item of `source` after another, as [`wait`](BodyWriter::wait) waits for one value, and calls `each` with how
+    /// each wait has ended. `Elapsed` comes every [`heartbeat`](crate::Limits::heartbeat), whatever else has come. What `each`
+    /// pushes is written before the next wait ends. Returns what `each` breaks with; `None` when `end` has come.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`wait`](BodyWriter::wait), and those that `each` returns.
+    ///
+    /// # Cancel safety
+    ///
+    /// The future may be dropped if a wait for the next item of `source` may be dropped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::ops::ControlFlow::{Break, Continue};
+    /// use tidings::{BodyWriter, Event, Subscription, Wait};
+    ///
+    /// async fn feed(mut stream: BodyWriter<'_>, mut news: Subscription) -> tidings::Result<()> {
+    ///     let fed = stream.wait_each(&mut news, None, |stream, _, wait| {
+    ///         match wait {
+    ///             Wait::Ready(Some(batch)) => {
+    ///                 for message in &batch.messages {
+    ///                     stream.push(&Event::data(message.data()).encode()?)?;
+    ///                 }
+    ///             }
+    ///             Wait::Elapsed => stream.push(&Event::comment("").encode()?)?,
+    ///             _ => return Ok(Break(())),
+    ///         }
+    ///         Ok(Continue(()))
+    ///     });
+    ///     fed.await?;
+    ///     stream.finish().await
+    /// }
+    /// ```
+    pub fn wait_each<S: Stream + Unpin, R>(
+        &mut self,
+        source: &mut S,
+        end: Option<Instant>,
+        mut each: impl FnMut(&mut BodyWriter<'_>, &mut S, Wait<Option<S::Item>>) -> Result<ControlFlow<R>>,
+    ) -> impl Future<Output = Result<Option<R>>> {
+        let end = self.conn.seat.moment(end);
+        wait_each(&mut *self.conn, source, end, move |conn, source, wait| {
+            each(&mut BodyWriter { conn }, source, wait)
+        })
     }
 
     /// Waits until the client has gone or ended its input, or until the server shuts down.

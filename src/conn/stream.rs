@@ -2,6 +2,7 @@
 
 use core::cell::RefCell;
 use core::pin::Pin;
+use std::io::ErrorKind::{Interrupted, WouldBlock};
 use std::io::{self, IoSlice};
 use std::net::{Shutdown, TcpStream};
 use std::task::{Context, Poll, ready};
@@ -79,12 +80,6 @@ pub(crate) enum Stream {
 impl Stream {
     pub(crate) fn foreign(io: impl Io + 'static) -> Stream {
         Stream::Foreign(Box::new(Box::new(io)))
-    }
-
-    /// Whether this is TCP, which has nothing to flush.
-    #[cfg(all(feature = "ws", not(feature = "tungstenite")))]
-    pub(crate) fn is_tcp(&self) -> bool {
-        matches!(self, Stream::Tcp(_))
     }
 
     /// Has the kernel watch the peer as `to` says, so that it notices within [`Limits::ping`] and [`Limits::write_time`]
@@ -165,6 +160,19 @@ impl Stream {
         })
     }
 
+    /// Writes as many bytes as the kernel takes at once. A stream that is not TCP takes none without a task that waits.
+    pub(crate) fn write_now(&self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Stream::Tcp(stream) if !bytes.is_empty() => {
+                match io::Write::write(&mut stream.get_ref(), bytes) {
+                    Err(error) if matches!(error.kind(), WouldBlock | Interrupted) => Ok(0),
+                    written => written,
+                }
+            }
+            Stream::Tcp(_) | Stream::Foreign(_) => Ok(0),
+        }
+    }
+
     pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match self {
             Stream::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
@@ -196,8 +204,8 @@ impl Stream {
         let Stream::Tcp(stream) = self else { return self.poll_write(cx, bytes) };
         loop {
             match tcp::write_last(stream.get_ref(), bytes) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready!(stream.poll_writable(cx))?,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == WouldBlock => ready!(stream.poll_writable(cx))?,
+                Err(error) if error.kind() == Interrupted => {}
                 written => return Poll::Ready(written),
             }
         }
@@ -233,8 +241,8 @@ fn poll_read_tcp(
         }
         *eager = false;
         match io::Read::read(&mut stream.get_ref(), buf) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => *eager = true,
+            Err(error) if error.kind() == WouldBlock => {}
+            Err(error) if error.kind() == Interrupted => *eager = true,
             read => {
                 // A read that filled the buffer may have left more bytes.
                 *eager = matches!(read, Ok(n) if n == buf.len());

@@ -1,10 +1,12 @@
 //! [`Wait`]: how the wait of a held request has ended. [`HeldWait`]: the one future that waits so.
 
-use core::future::Future;
-use core::pin::Pin;
+use core::future::{Future, poll_fn};
+use core::ops::ControlFlow;
+use core::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use futures_lite::{Stream, StreamExt};
 use pin_project_lite::pin_project;
 
 use super::Conn;
@@ -152,42 +154,95 @@ impl<H: Held, F: Future> Future for HeldWait<'_, H, F> {
     type Output = Result<Wait<F::Output>>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut this = self.project();
-        // A handler that never has to wait lets other connections go first here, also if it ignores how its waits end.
-        ready!(this.held.conn().turns.poll_give_way(cx));
-        let end = loop {
-            if let Err(error) = this.held.conn().ensure_held() {
-                break Err(error);
-            }
-            // While bytes wait to be written, the future's value could not be used.
-            let mut flushed = this.held.poll_flush(cx)?;
-            let writes = flushed.is_pending();
-            let future = Some(this.future.as_mut()).filter(|_| !writes);
-            if let Poll::Ready(end) = poll_sources(&mut **this.held, future, cx) {
-                this.held.spare();
-                break end;
-            }
-            // The read may have pushed an answer, such as a pong.
-            if flushed.is_ready() && !this.held.conn().out.is_empty() {
-                flushed = this.held.poll_flush(cx)?;
-            }
-            match poll_time(&mut **this.held, cx, *this.by, flushed.is_pending()) {
-                Poll::Pending => {
-                    this.held.conn().turns.rest();
-                    return Poll::Pending;
-                }
-                Poll::Ready(Some(end)) => break Ok(end),
-                Poll::Ready(None) => {
-                    this.held.spare();
-                    if let Err(error) = this.held.act() {
-                        break Err(error);
-                    }
-                }
-            }
-        };
-        this.held.conn().turns.count(1);
-        Poll::Ready(end)
+        let this = self.project();
+        poll_wait(&mut **this.held, this.future, *this.by, cx)
     }
+}
+
+/// Waits for one item of `source` after another until `end`, and calls `each` with how each wait has ended; `Elapsed` is a
+/// heartbeat. Returns what `each` breaks with; `None` when `end` has come. One future for many items: to make one for each
+/// takes as long as all else that a waiting client costs.
+pub(crate) fn wait_each<H: Held, S: Stream + Unpin, R>(
+    held: &mut H,
+    source: &mut S,
+    end: Moment,
+    mut each: impl FnMut(&mut H, &mut S, Wait<Option<S::Item>>) -> Result<ControlFlow<R>>,
+) -> impl Future<Output = Result<Option<R>>> {
+    let mut by = held.conn().next_heartbeat().min(end);
+    let waits = Waits { held };
+    poll_fn(move |cx| {
+        let held = &mut *waits.held;
+        loop {
+            let wait = ready!(poll_wait(held, pin!(source.next()), by, cx))?;
+            if let Wait::Elapsed = wait {
+                if held.conn().seat.is_past(end) {
+                    return Poll::Ready(Ok(None));
+                }
+                by = held.conn().next_heartbeat().min(end);
+            }
+            if let ControlFlow::Break(value) = each(held, source, wait)? {
+                return Poll::Ready(Ok(Some(value)));
+            }
+            // Behind an item as well: of a busy source there is always one.
+            if held.conn().seat.is_past(end) {
+                return Poll::Ready(Ok(None));
+            }
+        }
+    })
+}
+
+/// A connection that waits, until this is dropped.
+struct Waits<'p, H: Held> {
+    held: &'p mut H,
+}
+
+impl<H: Held> Drop for Waits<'_, H> {
+    fn drop(&mut self) {
+        self.held.pause();
+    }
+}
+
+/// Waits for a future until `by`.
+fn poll_wait<H: Held, F: Future>(
+    held: &mut H,
+    mut future: Pin<&mut F>,
+    by: Moment,
+    cx: &mut Context<'_>,
+) -> Poll<Result<Wait<F::Output>>> {
+    // A handler that never has to wait lets other connections go first here, also if it ignores how its waits end.
+    ready!(held.conn().turns.poll_give_way(cx));
+    let end = loop {
+        if let Err(error) = held.conn().ensure_held() {
+            break Err(error);
+        }
+        // While bytes wait to be written, the future's value could not be used.
+        let mut flushed = held.poll_flush(cx)?;
+        let writes = flushed.is_pending();
+        let future = Some(future.as_mut()).filter(|_| !writes);
+        if let Poll::Ready(end) = poll_sources(held, future, cx) {
+            held.spare();
+            break end;
+        }
+        // The read may have pushed an answer, such as a pong.
+        if flushed.is_ready() && !held.conn().out.is_empty() {
+            flushed = held.poll_flush(cx)?;
+        }
+        match poll_time(held, cx, by, flushed.is_pending()) {
+            Poll::Pending => {
+                held.conn().turns.rest();
+                return Poll::Pending;
+            }
+            Poll::Ready(Some(end)) => break Ok(end),
+            Poll::Ready(None) => {
+                held.spare();
+                if let Err(error) = held.act() {
+                    break Err(error);
+                }
+            }
+        }
+    };
+    held.conn().turns.count(1);
+    Poll::Ready(end)
 }
 
 /// Polls the three sources of a wait: the future, the client, the shutdown. Each is first in its turn, so that none can hide
@@ -244,6 +299,11 @@ impl Heard {
 }
 
 impl Conn {
+    /// When a client that hears nothing else is to hear a heartbeat.
+    fn next_heartbeat(&self) -> Moment {
+        self.seat.deadline(self.limits().heartbeat())
+    }
+
     /// Takes a permit to hold the request, or keeps it, unless the server has cut all connections off.
     fn ensure_held(&mut self) -> Result<()> {
         self.check_cut()?;

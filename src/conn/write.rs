@@ -42,23 +42,20 @@ impl Conn {
         }
     }
 
-    /// Writes bytes from where they are, if the write buffer is empty; bytes that the peer does not take at once go into the
-    /// write buffer. A flush must follow.
-    #[cfg(all(feature = "ws", not(feature = "tungstenite")))]
-    pub(crate) fn write_now(&mut self, cx: &mut Context<'_>, mut bytes: &[u8]) -> Result<()> {
+    /// Writes bytes from where they are, unless `more` are to follow or others wait already; what is not written at once goes
+    /// into the write buffer, and a flush must follow.
+    pub(crate) fn push_bytes(&mut self, mut bytes: &[u8], more: bool) -> Result<()> {
         self.check_cut()?;
-        if self.out.is_empty() && !bytes.is_empty() {
-            match self.io.poll_write(cx, bytes) {
-                Poll::Ready(Ok(written)) => bytes = &bytes[written..],
-                Poll::Ready(Err(error)) => {
+        if self.out.is_empty() && !more {
+            match self.io.write_now(bytes) {
+                Ok(written) => bytes = &bytes[written..],
+                Err(error) => {
                     self.end(End::Cut);
                     return Err(error.into());
                 }
-                Poll::Pending => {}
             }
         }
-        // Also if no bytes are left, a stream other than TCP must be flushed: a write buffer that is not empty sees to it.
-        if !bytes.is_empty() || !self.io.is_tcp() {
+        if !bytes.is_empty() {
             self.out.bytes().extend_from_slice(bytes);
         }
         Ok(())

@@ -150,11 +150,30 @@ impl FrameDecoder {
     ///
     /// The first fault in the order of the bytes. Nothing more is read after it.
     pub fn step(&mut self, input: &[u8], room: usize, limits: &Limits) -> Result<(usize, Found), Fault> {
+        if let Some((used, found)) = self.short_message(input, limits) {
+            return Ok((used, found));
+        }
         let step = self.advance(input, room, limits);
         if let Err(_) | Ok((_, Found::Close(_))) = step {
             *self = FrameDecoder { next: NextByte::Nothing, ..FrameDecoder::new() };
         }
         step
+    }
+
+    /// The next message, if it is one whole short frame, as most are; with the number of bytes that it takes. Whatever is wrong
+    /// with it is found by [`advance`](FrameDecoder::advance).
+    fn short_message(&self, input: &[u8], limits: &Limits) -> Option<(usize, Found)> {
+        let [first @ (0x81 | 0x82), second @ 0x80..=0xfd, rest @ ..] = input else { return None };
+        let length = usize::from(second & 0x7f);
+        let (key, rest) = rest.split_first_chunk::<4>()?;
+        let fits = self.next == NextByte::First && self.message.is_none() && length <= limits.message;
+        let mut data = rest.get(..length).filter(|_| fits)?.to_vec();
+        unmask(&mut data, *key);
+        let found = match first {
+            0x81 => Found::Text(String::from_utf8(data).ok()?),
+            _ => Found::Binary(data),
+        };
+        Some((6 + length, found))
     }
 
     fn advance(&mut self, input: &[u8], room: usize, limits: &Limits) -> Result<(usize, Found), Fault> {

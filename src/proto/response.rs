@@ -333,7 +333,7 @@ pub(super) fn push_field(name: &str, value: &str, out: &mut Vec<u8>) {
 }
 
 /// Appends one chunk (RFC 9112, 7.1). Empty data appends nothing: an empty chunk would end the body.
-pub(super) fn push_chunk(data: &[u8], out: &mut Vec<u8>) {
+pub(crate) fn push_chunk(data: &[u8], out: &mut Vec<u8>) {
     if !data.is_empty() {
         // Make room once: the size has at most 16 digits, and two CRLFs follow.
         out.reserve(data.len() + 20);
@@ -342,6 +342,19 @@ pub(super) fn push_chunk(data: &[u8], out: &mut Vec<u8>) {
         out.extend_from_slice(data);
         out.extend_from_slice(b"\r\n");
     }
+}
+
+/// The data of a chunk that [`push_chunk`] has made; `None` if this is no such chunk.
+pub(super) fn chunk_data(chunk: &[u8]) -> Option<&[u8]> {
+    let Some(digits) = chunk.iter().position(|b| *b == b'\r') else {
+        return chunk.is_empty().then_some(chunk);
+    };
+    let size = chunk[..digits].iter().try_fold(0, |size: usize, digit| {
+        let digit = char::from(*digit).to_digit(16)? as usize;
+        size.checked_mul(16)?.checked_add(digit)
+    });
+    let data = chunk[digits..].strip_prefix(b"\r\n")?.strip_suffix(b"\r\n")?;
+    (size == Some(data.len()) && !data.is_empty()).then_some(data)
 }
 
 fn push_hex(number: usize, out: &mut Vec<u8>) {
@@ -445,5 +458,21 @@ mod tests {
         push_chunk(&[b'a'; 26], &mut out);
         push_chunk(b"", &mut out);
         assert_eq!(out, [&b"1a\r\n"[..], &[b'a'; 26], b"\r\n"].concat());
+    }
+
+    #[test]
+    fn the_data_of_a_chunk_is_what_it_was_made_of() {
+        for length in [0, 1, 9, 10, 15, 16, 255, 256, 70_000] {
+            let (data, mut chunk) = (vec![b'\n'; length], Vec::new());
+            push_chunk(&data, &mut chunk);
+            assert_eq!(chunk_data(&chunk), Some(&data[..]));
+        }
+        for other in
+            ["a", "\r\n", "0\r\n\r\n", "1\r\nab\r\n", "2\r\na\r\n", "g\r\na\r\n", "1\na\r\n", "1\r\na"]
+        {
+            assert_eq!(chunk_data(other.as_bytes()), None, "{other:?}");
+        }
+        let endless = "f".repeat(17) + "\r\na\r\n";
+        assert_eq!(chunk_data(endless.as_bytes()), None);
     }
 }

@@ -56,6 +56,15 @@ impl Clock {
         })
     }
 
+    /// The moment at which the clock shows this instant.
+    pub(super) fn moment(&self, at: Instant) -> Moment {
+        let start = match self {
+            Clock::System(start) => *start,
+            Clock::Manual(clock) => clock.start(),
+        };
+        Moment::START.after(at.saturating_duration_since(start))
+    }
+
     pub(super) fn instant(&self) -> Instant {
         match self {
             Clock::System(_) => Instant::now(),

@@ -62,6 +62,11 @@ impl ManualClock {
         wake_all(wakers);
     }
 
+    /// The instant that the clock showed at first.
+    pub(super) fn start(&self) -> Instant {
+        self.start
+    }
+
     pub(super) fn elapsed(&self) -> Duration {
         self.lock().elapsed
     }

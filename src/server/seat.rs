@@ -2,7 +2,7 @@
 //! dropped.
 
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::addresses::Network;
 use super::clock::Moment;
@@ -38,6 +38,11 @@ impl Seat {
     /// The moment that is `within` from now.
     pub(crate) fn deadline(&self, within: Duration) -> Moment {
         self.now().after(within)
+    }
+
+    /// This time as a moment; never, if there is none.
+    pub(crate) fn moment(&self, at: Option<Instant>) -> Moment {
+        at.map_or(Moment::NEVER, |at| self.server.shared.deadlines.clock.moment(at))
     }
 
     /// Whether `by` is known to have come; see [`Deadlines::is_past`](super::deadlines::Deadlines::is_past).

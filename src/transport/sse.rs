@@ -1,5 +1,6 @@
 //! Server-Sent Events: a stream that an EventSource reads (WHATWG HTML, 9.2).
 
+use core::ops::ControlFlow::{self, Break, Continue};
 use std::time::{Duration, Instant};
 
 use super::Options;
@@ -14,8 +15,8 @@ use crate::{
 /// in `Last-Event-ID`, else in `?last_event_id=`, `?lastEventId=` or `?after=`; an empty one is none, and one that is no
 /// id is a gap.
 ///
-/// The first event has no data: it is `retry:` and the cursor. When [`Limits::ping`](crate::Limits::ping) has passed
-/// without a message, a heartbeat follows: the cursor if it moved, else a comment. With `?envelope=1` the data of a message
+/// The first event has no data: it is `retry:` and the cursor. Every [`Limits::ping`](crate::Limits::ping) a heartbeat
+/// follows: the cursor if it moved since the client was last told, else a comment. With `?envelope=1` the data of a message
 /// is the JSON object that a WebSocket gets.
 ///
 /// Three events have a name and data of their own. An end and a removal have their ids.
@@ -71,24 +72,19 @@ pub(super) fn run(
     // `async fn` would also keep its arguments.
     let opened = Box::pin(open(ex, hub, topics, options));
     async move {
-        let Some(mut feed) = opened.await? else { return Ok(()) };
-        let reason = loop {
-            let wait = feed.wait().await?;
-            if let Some(reason) = feed.push_next(wait)? {
-                break reason;
-            }
-        };
-        Box::pin(last_word(feed.stream, reason)).await
+        let Some((mut feed, end)) = opened.await? else { return Ok(()) };
+        let reason = feed.follow(end).await?;
+        Box::pin(last_word(feed.stream, reason.unwrap_or("age"))).await
     }
 }
 
-/// Begins the stream; `None` if the answer is complete already.
+/// Begins the stream, and says when it has lived long enough; `None` if the answer is complete already.
 async fn open<'c>(
     mut ex: Exchange<'c>,
     hub: &Hub,
     topics: &[&str],
     options: Options,
-) -> Result<Option<Feed<'c>>> {
+) -> Result<Option<(Feed<'c>, Option<Instant>)>> {
     let mut news = options.follow(hub, topics, stream_cursor(ex.head()))?;
     // Asked before the messages are read: one that is published in between must not be missed.
     let closed = hub.is_closed();
@@ -105,13 +101,13 @@ async fn open<'c>(
     let (held, age) = (ex.hold(), ex.server().limits().stream_age);
     let end = age.and_then(|age| ex.server().now().checked_add(lifetime(age)));
     let (told, stream) = (news.cursor(), ex.stream(head()).await?);
-    let mut feed = Feed { stream, news, told, end, envelope };
+    let mut feed = Feed { stream, news, client: Client { told, envelope } };
     feed.begin(first)?;
     if !held {
         feed.tell_all(hub.last()).await?;
         return Ok(None);
     }
-    Ok(Some(feed))
+    Ok(Some((feed, end)))
 }
 
 /// How long a stream lives, 80 to 100 % of `age`: so those that began together do not come back together.
@@ -133,10 +129,13 @@ fn head() -> Response {
 struct Feed<'c> {
     stream: BodyWriter<'c>,
     news: Subscription,
-    /// The cursor that the client has.
+    client: Client,
+}
+
+/// What the client has, and what it wants.
+struct Client {
+    /// The cursor that it has.
     told: Id,
-    /// When the stream has lived long enough.
-    end: Option<Instant>,
     /// The data is the JSON object that a WebSocket gets.
     envelope: bool,
 }
@@ -148,40 +147,20 @@ impl Feed<'_> {
         let retry = self.stream.server().draw_retry().saturating_add(Duration::from_nanos(999_999));
         let retry = u64::try_from(retry.as_millis()).unwrap_or(u64::MAX);
         let first = Event::new().retry(retry);
-        self.told = batch.as_ref().map_or(self.news.cursor(), |batch| batch.from);
+        let told = batch.as_ref().map_or(self.news.cursor(), |batch| batch.from);
+        self.client.told = told;
         match batch.as_ref().is_some_and(|batch| batch.gap.is_some()) {
             // The gap's event carries the cursor. A client that had it before could resume without hearing of the gap.
-            true => self.push(&first)?,
-            false => self.push(&first.id(&self.told.to_string()))?,
+            true => push(&mut self.stream, &first)?,
+            false => push(&mut self.stream, &first.id(&told.to_string()))?,
         }
-        batch.map_or(Ok(()), |batch| self.push_batch(&batch))
+        batch.map_or(Ok(()), |batch| self.client.push_batch(&mut self.stream, &batch))
     }
 
-    /// Writes what was added, and waits for what is to be told next.
-    fn wait(&mut self) -> impl Future<Output = Result<Wait<Option<Batch>>>> {
-        let heartbeat = self.stream.server().limits().heartbeat();
-        let left = self.end.map(|end| end.saturating_duration_since(self.stream.server().now()));
-        self.stream.wait(self.news.next(), left.unwrap_or(heartbeat).min(heartbeat))
-    }
-
-    /// Adds what the wait has brought; returns why the stream ends, if it does.
-    fn push_next(&mut self, wait: Wait<Option<Batch>>) -> Result<Option<&'static str>> {
-        match wait {
-            Wait::Ready(Some(batch)) => self.push_batch(&batch)?,
-            Wait::Ready(None) => return Ok(Some(if self.news.is_done() { "done" } else { "closed" })),
-            Wait::Shutdown => return Ok(Some("shutdown")),
-            // A client that has ended its half still reads.
-            Wait::Left => return Ok(Some("left")),
-            Wait::Elapsed if self.is_old() => {}
-            Wait::Elapsed | Wait::Readable => self.push_heartbeat()?,
-        }
-        // Behind a message as well: in a busy topic there is always one.
-        Ok(self.is_old().then_some("age"))
-    }
-
-    /// Whether the stream has lived long enough.
-    fn is_old(&self) -> bool {
-        self.end.is_some_and(|end| self.stream.server().now() >= end)
+    /// Tells the client what comes, until something ends the stream; returns why, or `None` if it has lived long enough.
+    fn follow(&mut self, end: Option<Instant>) -> impl Future<Output = Result<Option<&'static str>>> {
+        let Feed { stream, news, client } = self;
+        stream.wait_each(news, end, move |stream, news, wait| client.push_next(stream, news, wait))
     }
 
     /// Sends all up to `last`, and ends the stream since it can't be held. It sends no more than that: for a client that
@@ -189,7 +168,7 @@ impl Feed<'_> {
     async fn tell_all(mut self, last: Id) -> Result<()> {
         while self.news.cursor() < last {
             let Some(batch) = self.news.try_next() else { break };
-            self.push_batch(&batch)?;
+            self.client.push_batch(&mut self.stream, &batch)?;
             // Its copy is enough while the client reads.
             drop(batch);
             self.stream.flush().await?;
@@ -197,46 +176,67 @@ impl Feed<'_> {
         let reason = if self.news.is_done() { "done" } else { "full" };
         last_word(self.stream, reason).await
     }
+}
+
+impl Client {
+    /// Adds what a wait has brought; breaks with the reason if the stream ends.
+    fn push_next(
+        &mut self,
+        stream: &mut BodyWriter<'_>,
+        news: &Subscription,
+        wait: Wait<Option<Batch>>,
+    ) -> Result<ControlFlow<&'static str>> {
+        match wait {
+            Wait::Ready(Some(batch)) => self.push_batch(stream, &batch)?,
+            Wait::Ready(None) => return Ok(Break(if news.is_done() { "done" } else { "closed" })),
+            Wait::Shutdown => return Ok(Break("shutdown")),
+            // A client that has ended its half still reads.
+            Wait::Left => return Ok(Break("left")),
+            Wait::Elapsed | Wait::Readable => self.push_heartbeat(stream, news.cursor())?,
+        }
+        Ok(Continue(()))
+    }
 
     /// Adds the cursor if it moved since the client was last told, else a comment.
-    fn push_heartbeat(&mut self) -> Result<()> {
-        let cursor = self.news.cursor();
+    fn push_heartbeat(&mut self, stream: &mut BodyWriter<'_>, cursor: Id) -> Result<()> {
         if self.told == cursor {
-            return self.push(&Event::comment(""));
+            return push(stream, &Event::comment(""));
         }
         self.told = cursor;
-        self.push(&Event::new().id(&cursor.to_string()))
+        push(stream, &Event::new().id(&cursor.to_string()))
     }
 
     /// Adds the gap of a batch, if it has one, and its messages.
-    fn push_batch(&mut self, batch: &Batch) -> Result<()> {
+    fn push_batch(&mut self, stream: &mut BodyWriter<'_>, batch: &Batch) -> Result<()> {
         self.told = batch.next;
         if let Some(gap) = gap_json(batch) {
-            self.push(&Event::data(&gap).name("gap").id(&batch.from.to_string()))?;
+            push(stream, &Event::data(&gap).name("gap").id(&batch.from.to_string()))?;
         }
+        let mut left = batch.messages.len();
         for message in &batch.messages {
+            left -= 1;
             if self.envelope {
                 let json = message.frame(Frame::Json, message_json);
-                self.stream.push(&event(message, &json))?;
+                stream.push(&event(message, &json))?;
             } else {
-                self.stream.push(&message.frame(Frame::Sse, plain_event))?;
+                stream.push_framed(&message.frame(Frame::Sse, plain_event), left > 0)?;
             }
         }
         Ok(())
     }
-
-    fn push(&mut self, event: &Event<'_>) -> Result<()> {
-        self.stream.push(&event.encode()?)
-    }
 }
 
-/// A message as an event whose data is its text, or, of an end or a removal, which would be nothing without a topic or a
+fn push(stream: &mut BodyWriter<'_>, event: &Event<'_>) -> Result<()> {
+    stream.push(&event.encode()?)
+}
+
+/// A message as a framed event whose data is its text, or, of an end or a removal, which would be nothing without a topic or a
 /// key, an object.
 fn plain_event(message: &Published) -> Vec<u8> {
-    match message.is_end() || message.is_removed() {
+    BodyWriter::frame(&match message.is_end() || message.is_removed() {
         true => event(message, &notice_json(message)),
         false => event(message, message.data().as_bytes()),
-    }
+    })
 }
 
 /// A message as an event with this data.

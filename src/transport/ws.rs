@@ -1,7 +1,7 @@
 //! WebSocket: each message a text frame.
 
+use core::ops::ControlFlow::{self, Break, Continue};
 use std::borrow::Cow;
-use std::sync::Arc;
 
 use super::Options;
 use super::cursor::after;
@@ -85,75 +85,51 @@ struct Feed<'c> {
     told: Id,
 }
 
-impl Feed<'_> {
-    /// Sends what comes, until the feed ends; returns the code and the reason for its close. `None` if the client has
-    /// closed.
-    async fn follow(&mut self) -> Result<Option<(u16, &'static str)>> {
-        loop {
-            let heartbeat = self.socket.server().limits().heartbeat();
-            let frames = match self.socket.wait(self.news.next(), heartbeat).await? {
-                Wait::Ready(Some(batch)) => self.frames(batch),
-                Wait::Ready(None) if self.news.is_done() => return Ok(Some((1000, "done"))),
-                Wait::Ready(None) => return Ok(Some((1000, "closed"))),
-                Wait::Readable => return Ok(Some((1008, "this is a feed: nothing is to be sent"))),
-                Wait::Shutdown => return Ok(Some((1001, "shutdown"))),
-                Wait::Left => return Ok(None),
-                Wait::Elapsed => self.heartbeat(),
-            };
-            // Several messages go out in one write.
-            self.socket.send_framed(&frames.bytes()).await?;
-        }
-    }
+/// The code and the reason of a close.
+type Close = (u16, &'static str);
 
-    /// The frames of a batch.
-    fn frames(&mut self, batch: Batch) -> Frames {
-        self.told = batch.next;
-        if let ([message], None) = (&*batch.messages, batch.gap) {
-            if frame(message).len() <= SHARED {
-                return Frames::Shared(message.clone());
+impl Feed<'_> {
+    /// Sends what comes, until the feed ends; returns how to close it. `None` if the client has closed.
+    async fn follow(&mut self) -> Result<Option<Close>> {
+        let Feed { socket, news, told } = self;
+        let feed = socket.wait_each(news, None, |socket, news, wait| push_next(socket, news, told, wait));
+        Ok(feed.await?.flatten())
+    }
+}
+
+/// Sends what a wait has brought; breaks if the feed ends.
+fn push_next(
+    socket: &mut WebSocket<'_>,
+    news: &Subscription,
+    told: &mut Id,
+    wait: Wait<Option<Batch>>,
+) -> Result<ControlFlow<Option<Close>>> {
+    match wait {
+        Wait::Ready(Some(batch)) => {
+            *told = batch.next;
+            if let ([message], None) = (&*batch.messages, batch.gap) {
+                // Mostly it is one: its frame is written from where all readers share it.
+                socket.push_framed(&frame(message))?;
+            } else {
+                // Several go out in one write.
+                let mut frames = Vec::new();
+                push_batch(&batch, &mut frames);
+                socket.push_framed(&frames)?;
             }
         }
-        let mut frames = Vec::new();
-        push_batch(&batch, &mut frames);
-        Frames::Own(frames)
-    }
-
-    /// The frame of the cursor, if it moved since the client was last told.
-    fn heartbeat(&mut self) -> Frames {
-        let cursor = self.news.cursor();
-        if self.told == cursor {
-            return Frames::default();
+        Wait::Ready(None) if news.is_done() => return Ok(Break(Some((1000, "done")))),
+        Wait::Ready(None) => return Ok(Break(Some((1000, "closed")))),
+        Wait::Readable => return Ok(Break(Some((1008, "this is a feed: nothing is to be sent")))),
+        Wait::Shutdown => return Ok(Break(Some((1001, "shutdown")))),
+        Wait::Left => return Ok(Break(None)),
+        // The cursor, if it moved since the client was last told.
+        Wait::Elapsed if *told != news.cursor() => {
+            *told = news.cursor();
+            socket.push_framed(&cursor_frame(*told))?;
         }
-        self.told = cursor;
-        Frames::Own(cursor_frame(cursor))
+        Wait::Elapsed => {}
     }
-}
-
-/// The largest frame that is written from where all readers share it, in bytes. A message whose frame is being written is
-/// kept with all of its frames, so for a large one a copy of its frame takes less memory.
-const SHARED: usize = 2 * 1024;
-
-/// What is to be written.
-enum Frames {
-    /// One message, as it mostly is: its frame is written from where all readers share it.
-    Shared(Arc<Published>),
-    /// Several, or something else.
-    Own(Vec<u8>),
-}
-
-impl Frames {
-    fn bytes(&self) -> Cow<'_, [u8]> {
-        match self {
-            Frames::Shared(message) => frame(message),
-            Frames::Own(frames) => Cow::Borrowed(frames),
-        }
-    }
-}
-
-impl Default for Frames {
-    fn default() -> Frames {
-        Frames::Own(Vec::new())
-    }
+    Ok(Continue(()))
 }
 
 /// The frame of a cursor.

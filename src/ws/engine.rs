@@ -80,6 +80,11 @@ impl<'c> Engine<'c> {
     }
 
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<Came>> {
+        // Mostly nothing has arrived. Whoever finds no room looks at that again, whatever has arrived.
+        let Conn { io, eager, seat, .. } = &mut *self.conn;
+        if !seat.is_starved() && io.poll_arrival(cx, eager).is_pending() {
+            return Poll::Pending;
+        }
         let owned = self.inbound.owned();
         // Room for one read, and for a large message to grow.
         let granted = self.conn.seat.lease(owned, READ.max(owned / 2));
@@ -167,14 +172,14 @@ impl<'c> Engine<'c> {
         self.conn.pause();
     }
 
-    /// Writes text frames that are encoded already, and keeps the bytes that the client does not take at once.
-    pub(super) fn push_framed(&mut self, cx: &mut Context<'_>, frames: &[u8]) -> Result<()> {
+    /// Writes text frames that are encoded already, as far as the client takes them at once, and keeps the rest.
+    pub(super) fn push_framed(&mut self, frames: &[u8]) -> Result<()> {
         let mut rest = frames;
         while !rest.is_empty() {
             (_, rest) = split_text(rest).ok_or(Error::Misuse("these are no whole text frames"))?;
         }
         self.may_write()?;
-        self.conn.write_now(cx, frames)
+        self.conn.push_bytes(frames, false)
     }
 }
 

@@ -12,11 +12,11 @@ mod tungstenite;
 mod upgrade;
 
 use core::future::{Future, pending, poll_fn};
-use core::pin::Pin;
+use core::ops::ControlFlow;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use futures_lite::future;
+use futures_lite::{Stream, future};
 
 #[cfg(not(feature = "tungstenite"))]
 use self::engine::Engine;
@@ -24,8 +24,7 @@ use self::heart::Heart;
 pub use self::payload::Payload;
 #[cfg(feature = "tungstenite")]
 use self::tungstenite::Engine;
-use crate::conn::wait::{Held, HeldWait, Wait};
-use crate::conn::write::Flush;
+use crate::conn::wait::{Held, HeldWait, Wait, wait_each};
 use crate::error::{Error, Result};
 use crate::proto::frame::{Opcode, is_close_code, push_frame};
 use crate::server::Server;
@@ -223,7 +222,70 @@ impl WebSocket<'_> {
     /// }
     /// ```
     pub async fn send_framed(&mut self, frames: &[u8]) -> Result<()> {
-        SendFramed { flush: self.flush(), frames }.await
+        if let Err(error) = self.push_framed(frames) {
+            return Box::pin(self.conn().fail_in_turn(error)).await;
+        }
+        self.flush().await
+    }
+
+    /// Writes frames that [`frame`](WebSocket::frame) has made, as far as the client takes them at once. The next send or wait
+    /// writes the rest, within [`Limits::write_time`](crate::Limits::write_time). The write buffer has no limit: a handler that
+    /// pushes and neither sends nor waits takes memory without end.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`send_framed`](WebSocket::send_framed), except that no time can be up.
+    ///
+    /// # Examples
+    ///
+    /// See [`wait_each`](WebSocket::wait_each).
+    pub fn push_framed(&mut self, frames: &[u8]) -> Result<()> {
+        self.engine.push_framed(frames)
+    }
+
+    /// Waits for one item of `source` after another, as [`wait`](WebSocket::wait) waits for one value, and calls `each` with how
+    /// each wait has ended. `Elapsed` comes every [`heartbeat`](crate::Limits::heartbeat), whatever else has come. What `each`
+    /// pushes is written before the next wait ends. Returns what `each` breaks with; `None` when `end` has come.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`wait`](WebSocket::wait), and those that `each` returns.
+    ///
+    /// # Cancel safety
+    ///
+    /// The future may be dropped if a wait for the next item of `source` may be dropped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::ops::ControlFlow::{Break, Continue};
+    /// use tidings::{Subscription, Wait, WebSocket};
+    ///
+    /// async fn feed(mut socket: WebSocket<'_>, mut news: Subscription) -> tidings::Result<()> {
+    ///     let fed = socket.wait_each(&mut news, None, |socket, _, wait| {
+    ///         match wait {
+    ///             Wait::Ready(Some(batch)) => {
+    ///                 for message in &batch.messages {
+    ///                     socket.push_framed(&WebSocket::frame(message.data()))?;
+    ///                 }
+    ///             }
+    ///             Wait::Elapsed => {}
+    ///             _ => return Ok(Break(())),
+    ///         }
+    ///         Ok(Continue(()))
+    ///     });
+    ///     fed.await?;
+    ///     socket.close(1000, "bye").await
+    /// }
+    /// ```
+    pub fn wait_each<S: Stream + Unpin, R>(
+        &mut self,
+        source: &mut S,
+        end: Option<Instant>,
+        each: impl FnMut(&mut Self, &mut S, Wait<Option<S::Item>>) -> Result<ControlFlow<R>>,
+    ) -> impl Future<Output = Result<Option<R>>> {
+        let end = self.engine.conn().seat.moment(end);
+        wait_each(self, source, end, each)
     }
 
     /// Sends a ping. A pong, or other bytes of the client, must arrive within [`Limits::pong`](crate::Limits::pong); a later
@@ -370,27 +432,6 @@ impl WebSocket<'_> {
     /// ```
     pub fn server(&self) -> &Server {
         &self.engine.conn().seat.server
-    }
-}
-
-/// Sends frames that are encoded already. A future written by hand, since each WebSocket that follows a topic has room for
-/// one: as an `async fn` it would take more memory.
-struct SendFramed<'s, 'c, 'f> {
-    flush: Flush<'s, WebSocket<'c>>,
-    /// The frames; empty once they are written or in the write buffer.
-    frames: &'f [u8],
-}
-
-impl Future for SendFramed<'_, '_, '_> {
-    type Output = Result<()>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        let frames = core::mem::take(&mut self.frames);
-        let socket = &mut self.flush.held;
-        if let Err(error) = socket.engine.push_framed(cx, frames) {
-            socket.failed = Some(Box::new(error));
-        }
-        Pin::new(&mut self.flush).poll(cx)
     }
 }
 

@@ -125,7 +125,7 @@ impl<'c> Engine<'c> {
     }
 
     /// Takes ready-made text frames.
-    pub(super) fn push_framed(&mut self, _: &mut Context<'_>, frames: &[u8]) -> Result<()> {
+    pub(super) fn push_framed(&mut self, frames: &[u8]) -> Result<()> {
         let (mut rest, mut texts) = (frames, VecDeque::new());
         while !rest.is_empty() {
             let framed =

@@ -1,7 +1,7 @@
 //! The sending side of [`Http1`]: whole responses, streamed ones, refusals, and the upgrade.
 
 use super::super::content::Content;
-use super::super::response::{Coding, Persistence, Response, push_chunk};
+use super::super::response::{Coding, Persistence, Response, chunk_data, push_chunk};
 use super::super::version::Version;
 #[cfg(feature = "ws")]
 use super::super::{headers::Headers, response::push_field};
@@ -81,6 +81,23 @@ impl Http1 {
         };
         self.sending = SendingSide::Streaming(StreamedBody { pieces, keep });
         Ok(Content::EMPTY)
+    }
+
+    /// Which bytes of a chunk, as [`push_chunk`] makes one, are to be written: all of them, the data, or none.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Misuse`] if no stream was begun, or if this is no chunk.
+    pub fn chunk<'b>(&self, chunk: &'b [u8]) -> Result<&'b [u8], Error> {
+        let SendingSide::Streaming(stream) = self.sending else {
+            return Err(Error::Misuse("no stream was begun"));
+        };
+        let data = chunk_data(chunk).ok_or(Error::Misuse("this is no chunk"))?;
+        Ok(match stream.pieces {
+            Pieces::Chunked => chunk,
+            Pieces::Plain => data,
+            Pieces::Dropped => &[],
+        })
     }
 
     /// Appends a piece of a streamed body; nothing if the response has no body.
