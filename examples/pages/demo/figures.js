@@ -96,7 +96,7 @@ class Stopwatch {
     this.stamps.push(...stamps.map(([id, at]) => [parseId(id), at / 1000]));
     if (this.stamps.length > 2000) this.first = this.stamps.splice(0, this.stamps.length - 2000).at(-1)[0];
     this.after = last;
-    this.receipts = this.receipts.filter(receipt => !this.settle(receipt));
+    this.receipts = this.receipts.filter(receipt => !this.settle(receipt, asked));
   }
 
   /** Forgets what it was told, when some of it may have been missed. */
@@ -110,13 +110,14 @@ class Stopwatch {
     return this.samples.reduce(shorter, { ahead: 0, error: Infinity });
   }
 
-  /** Notes a message's latency; false if its stamp is still to come. */
-  settle({ figures, id, at }) {
+  /** Notes a message's latency; false if its stamp is still to come: of what was there before the server was `asked`, it
+      has told. */
+  settle({ figures, id, at }, asked) {
     // What was published while nobody listened says nothing of the transport.
     if (isUpTo(id, this.first)) return true;
     let place = this.stamps.length;
     while (place > 0 && isUpTo(id, this.stamps[place - 1][0])) place -= 1;
-    if (place === this.stamps.length) return performance.now() - at > 5000;
+    if (place === this.stamps.length) return at < asked;
     const published = this.stamps[place][1] - this.clock.ahead;
     figures.latency(at / 1000, Math.max(0, at - published));
     return true;
