@@ -206,8 +206,8 @@ impl Limits {
     ///
     /// - `buffered`, or less if all connections together can't have as much: received bytes that were not yet used, which are
     ///   two heads, the largest body or message of a client, and 32 KiB at most;
-    /// - for the hub, `history_bytes`, the frames of the newest message (which may be beyond those), 1 KiB and a name for
-    ///   each of `topics`, and 512 bytes for each of `forgotten`;
+    /// - for the hub, `history_bytes`, the frames of the newest message (which may be beyond those), 1 KiB and twice `name` for
+    ///   each of `topics`, its name and the reason of its end, and 512 bytes for each of `forgotten`;
     /// - for each connection 4 KiB for its task, its socket and its state, also while it is refused;
     /// - for each connection one batch of messages, twice: as it was published, and as it is being written;
     /// - for each connection 16 bytes per header field above 64;
@@ -253,7 +253,7 @@ impl Limits {
 
     /// The most memory in bytes that a hub takes.
     const fn hub_bytes(&self) -> usize {
-        let topics = self.topics.saturating_mul(self.name.saturating_add(TOPIC));
+        let topics = self.topics.saturating_mul(self.name.saturating_mul(2).saturating_add(TOPIC));
         let forgotten = self.forgotten.saturating_mul(FORGOTTEN);
         let messages = self.history_bytes.saturating_add(self.largest().saturating_mul(FRAMES));
         messages.saturating_add(topics).saturating_add(forgotten)

@@ -233,8 +233,15 @@ fn an_end_that_was_evicted_is_a_gap_and_then_done() {
     let mut late = hub.follow(&["answer"], Some(start)).expect("it is known");
     assert!(!late.is_done());
     let batch = late.try_next().expect("a gap");
-    assert_eq!((batch.gap, batch.messages.len()), (Some(end), 0));
-    assert!(late.is_done() && smol::block_on(late.next()).is_none());
+    assert_eq!((batch.gap, batch.messages.len(), batch.next), (Some(end), 1, hub.last()));
+    let told = &batch.messages[0];
+    assert_eq!((told.id(), told.topic(), told.data()), (end, "answer", "finished"));
+    assert!(told.is_end() && late.is_done() && smol::block_on(late.next()).is_none());
+    // It is not kept, so it counts with nothing, nor does what is made of it.
+    let before = hub.stats();
+    assert_eq!(told.frame(Frame::Sse, |_| vec![0; 100]).len(), 100);
+    assert_eq!((hub.stats().bytes, hub.stats().messages), (before.bytes, before.messages));
+    assert_eq!(follow(&hub, "answer", Some(Id::EARLIEST)), (String::new(), ended("finished"), None));
     assert!(matches!(hub.begin("answer"), Err(Error::Ended)));
 }
 
@@ -372,7 +379,8 @@ fn ended_topics_give_back_what_is_reserved_for_them_the_oldest_first() {
     let fourth = hub.begin_with("fourth", &bounds).expect("the room of the second");
     let messages = |name| hub.topic(name).map(|topic| topic.messages);
     assert_eq!([messages("first"), messages("second"), messages("third")], [Some(2), Some(0), Some(2)]);
-    assert_eq!(follow(&hub, "second", Some(Id::new(0, 1))).1, None);
+    let (text, reason, gap) = follow(&hub, "second", Some(Id::new(0, 1)));
+    assert!(text.is_empty() && reason == ended("finished") && gap.is_some());
     assert!(matches!(hub.topic("second").expect("it is known").state, TopicState::Ended(_)));
     drop(fourth);
 }

@@ -9,7 +9,7 @@ use tidings::{Conn, Exchange, Hub, Limits, ManualClock, Message, Response, Serve
 
 use crate::peer::Peer;
 use crate::random::Rng;
-use crate::{HEAP, all_tables, draw, forget, publish, publish_large};
+use crate::{HEAP, all_tables, draw, forget, lose_keys, publish, publish_large};
 
 /// More than this is not promised here, so that all runs fit in the machine's memory: there are fewer connections then.
 const PROMISED: usize = 96 << 20;
@@ -237,6 +237,7 @@ fn all_at_once(world: &mut World<'_>, path: &str) {
     forget(&world.hub, world.limits);
     // The topics of the readers have their places before the others take the rest. A reader alone gets none.
     world.topics.iter().for_each(|topic| publish(&world.hub, Message::new(topic, "")));
+    world.topics.last().into_iter().for_each(|topic| lose_keys(&world.hub, world.limits, topic));
     world.connect(&get("/wait").into(), usize::MAX);
     all_tables(&world.hub, world.limits, &mut read);
     world.read = read;

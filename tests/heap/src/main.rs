@@ -52,9 +52,10 @@ fn name(number: usize, limits: &Limits) -> String {
 /// What it does to a hub; the list of readers is its own memory, and has room already.
 type Workload = fn(&Hub, &Limits, &mut Vec<Subscription>);
 
-const WORKLOADS: [(&str, Workload); 7] = [
+const WORKLOADS: [(&str, Workload); 8] = [
     ("all tables are full", all_tables),
     ("topics with long names", topics),
+    ("ends with long reasons", ends),
     ("keys that come and go", keys),
     ("small messages", small),
     ("the largest messages, framed", large),
@@ -74,6 +75,15 @@ fn topics(hub: &Hub, limits: &Limits, read: &mut Vec<Subscription>) {
     read.extend((0..limits.topics).filter_map(subscribe));
     let one = name(limits.topics, limits);
     (0..limits.history).for_each(|_| publish(hub, Message::new(&one, "x".repeat(100))));
+}
+
+/// The reasons stay known though the ends have left.
+fn ends(hub: &Hub, limits: &Limits, _: &mut Vec<Subscription>) {
+    for n in 0..2 * limits.topics {
+        if let Ok(answer) = hub.begin(&name(n, limits)) {
+            let _refused = answer.finish_with(&"r".repeat(limits.name));
+        }
+    }
 }
 
 fn keys(hub: &Hub, limits: &Limits, _: &mut Vec<Subscription>) {
@@ -139,12 +149,16 @@ fn forget(hub: &Hub, limits: &Limits) {
         .for_each(|n| publish(hub, Message::new(&format!("gone{n}"), "")));
 }
 
+/// So many keys leave a topic that what the hub knows of them fills its table.
+fn lose_keys(hub: &Hub, limits: &Limits, topic: &str) {
+    for n in 0..limits.history + limits.forgotten + limits.history_bytes / 400 {
+        publish(hub, Message::new(topic, "").key(&n.to_string()));
+    }
+}
+
 fn all_tables(hub: &Hub, limits: &Limits, read: &mut Vec<Subscription>) {
     forget(hub, limits);
-    let devices = name(0, limits);
-    for n in 0..limits.history + limits.forgotten + limits.history_bytes / 400 {
-        publish(hub, Message::new(&devices, "").key(&n.to_string()));
-    }
+    lose_keys(hub, limits, &name(0, limits));
     topics(hub, limits, read);
     large(hub, limits, read);
 }
