@@ -204,8 +204,8 @@ impl Limits {
     ///
     /// It is the sum of:
     ///
-    /// - `buffered`, or less if all connections together can't have as much: received bytes that were not yet used, which are
-    ///   two heads, the largest body or message of a client, and 32 KiB at most;
+    /// - `buffered`, or less if all connections together can't have as much: received bytes that were not yet used, of each a
+    ///   head, and behind it another one, a body and 16 KiB, or a message;
     /// - for the hub, `history_bytes`, the frames of the newest message (which may be beyond those), 1 KiB and twice `name` for
     ///   each of `topics`, its name and the reason of its end, and 512 bytes for each of `forgotten`;
     /// - for each connection 4 KiB for its task, its socket and its state, also while it is refused;
@@ -244,11 +244,12 @@ impl Limits {
         all.saturating_add(held).saturating_add(sockets).saturating_add(THREAD)
     }
 
-    /// The most bytes that a connection has received and not yet used: the head of its request and one behind it, a body or
-    /// a message, and what two reads bring.
+    /// The most bytes that a connection has received and not yet used: a head, and behind it another one, a body with what one
+    /// read brings, or a message.
     const fn received(&self) -> usize {
-        let data = if self.body > self.message { self.body } else { self.message };
-        self.head.saturating_mul(2).saturating_add(data).saturating_add(2 * READ)
+        let body = self.body.saturating_add(READ);
+        let data = if body > self.message { body } else { self.message };
+        self.head.saturating_add(if data > self.head { data } else { self.head })
     }
 
     /// The most memory in bytes that a hub takes.
