@@ -494,6 +494,18 @@ fn what_is_handed_over_begins_and_ends_as_it_did() {
 }
 
 #[test]
+fn what_is_handed_over_is_as_old_as_it_was() {
+    let hub = hub(|limits| limits.message_age = Some(Duration::from_secs(3_600)));
+    let id = |seq| Id::new(hub.last().epoch() + 1, seq);
+    let [old, young] = [id(1), id(2)];
+    let aged = |hours: u64| Message::new("news", "x").age(Duration::from_secs(3_600 * hours));
+    assert!(hub.insert(old, aged(2)).expect("room") && hub.insert(young, aged(0)).expect("room"));
+    let mut reader = hub.read(&["news"], Some(Id::EARLIEST)).expect("it can be read");
+    assert_eq!(reader.try_next().expect("one message").messages[0].id(), young);
+    assert_eq!((hub.stats().messages, hub.stats().aged), (1, 1));
+}
+
+#[test]
 fn a_reset_leaves_producers_where_they_are() {
     let hub = plain();
     let answer = hub.begin_with("answer", &hub.bounds().keep_all(4_000)).expect("room");
