@@ -68,6 +68,13 @@ const OPERATIONS: &[Operation] = &[
     Operation { name: "subscribe, 10 topics", size: Size::One, prepare: || subscribe(10) },
     Operation { name: "subscribe, 1,000 topics", size: Size::One, prepare: || subscribe(1_000) },
     Operation { name: "subscribe, 100,000 topics", size: Size::One, prepare: || subscribe(100_000) },
+    // For each of its topics as much.
+    Operation { name: "subscribe to 10 topics", size: Size::Readers(10), prepare: || subscribe_to(10) },
+    Operation {
+        name: "subscribe to 1,000 topics",
+        size: Size::Readers(1_000),
+        prepare: || subscribe_to(1_000),
+    },
     Operation { name: "read, 10 topics", size: Size::One, prepare: || read(10) },
     Operation { name: "read, 1,000 topics", size: Size::One, prepare: || read(1_000) },
     Operation { name: "read, 100,000 topics", size: Size::One, prepare: || read(100_000) },
@@ -205,7 +212,8 @@ fn publish(waiting: usize) -> Box<dyn FnMut()> {
 /// A hub with room for so many topics and keys, and names for them.
 fn crowded(count: usize) -> (Hub, impl FnMut() -> String) {
     let mut limits = Limits::DEFAULT;
-    (limits.topics, limits.history, limits.history_bytes) = (count, count, 1 << 30);
+    (limits.topics, limits.subscription, limits.history, limits.history_bytes) =
+        (count, count, count, 1 << 30);
     let mut number = 0;
     let next = move || {
         // A step that shares no factor with the numbers of topics: so each comes once in a round, in no order.
@@ -241,6 +249,16 @@ fn new_topic(topics: usize) -> Box<dyn FnMut()> {
 fn subscribe(topics: usize) -> Box<dyn FnMut()> {
     let (hub, mut next) = with_topics(topics);
     Box::new(move || drop(black_box(hub.subscribe(&[&next()], None).expect("it is there"))))
+}
+
+/// One comes who follows so many topics, and leaves.
+fn subscribe_to(topics: usize) -> Box<dyn FnMut()> {
+    let (hub, mut next) = with_topics(topics);
+    let names: Vec<String> = (0..topics).map(|_| next()).collect();
+    Box::new(move || {
+        let names: Vec<&str> = names.iter().map(|name| &**name).collect();
+        drop(black_box(hub.subscribe(&names, None).expect("they are there")));
+    })
 }
 
 /// One comes, reads what is kept, and leaves.

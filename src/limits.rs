@@ -22,10 +22,21 @@ pub(crate) const TOPIC: usize = 1024;
 const FORGOTTEN: usize = 512;
 
 /// Bytes that a subscription takes for each of its topics beyond the first, which [`CONNECTION`] counts.
-const FOLLOWED: usize = 96;
+const FOLLOWED: usize = 48;
+
+/// Bytes that a subscription that waits takes more for each of those: its place among all that wait for the topic.
+const AWAITED: usize = 48;
 
 /// Bytes that [`Limits::worst_case`] counts for the task, the socket and the state of one connection.
 const CONNECTION: usize = 4 * 1024;
+
+/// The most bytes that one call reads from a connection, and the largest size of the read buffer that all connections of a
+/// thread share.
+pub(crate) const READ: usize = 16 * 1024;
+
+/// Bytes that a thread keeps for the connections that it serves: 16 KiB to read to, 16 KiB of its last answer, and of its last
+/// request what a connection has for itself.
+pub(crate) const THREAD: usize = 36 * 1024;
 
 /// What a server and a hub grant: sizes in bytes, counts, and times. The defaults suit a device with little memory.
 ///
@@ -193,14 +204,19 @@ impl Limits {
     ///
     /// It is the sum of:
     ///
-    /// - `buffered`: received bytes that were not yet used;
-    /// - for the hub, `history_bytes`, the frames of the newest message (which may be beyond those), 1 KiB and a name for
-    ///   each of `topics`, and 512 bytes for each of `forgotten`;
+    /// - `buffered`, or less if all connections together can't have as much: received bytes that were not yet used, of each a
+    ///   head, and behind it another one, a body and 16 KiB, or a message;
+    /// - for the hub, `history_bytes`, the frames of the newest message (which may be beyond those), 1 KiB and twice `name` for
+    ///   each of `topics`, its name and the reason of its end, and 512 bytes for each of `forgotten`;
     /// - for each connection 4 KiB for its task, its socket and its state, also while it is refused;
     /// - for each connection one batch of messages, twice: as it was published, and as it is being written;
     /// - for each connection 16 bytes per header field above 64;
-    /// - for each held request 96 bytes per topic of its subscription above one;
-    /// - with the feature `tungstenite`, one client message for each WebSocket, since that engine keeps room for one.
+    /// - for each connection 48 bytes per topic of its subscription above one, and for each held request 48 more, where a
+    ///   subscription has no more than `topics`;
+    /// - with the feature `tungstenite`, one client message for each WebSocket, since that engine keeps room for one;
+    /// - for the thread 36 KiB: the read buffer of all its connections, and the memory of its last request and its last answer,
+    ///   which it keeps for the next ones. Where connections are served on several threads, each further thread that reads or
+    ///   writes takes as much.
     ///
     /// Memory of the embedder is not in it: the future of the handler beyond that of the transports; a request body or a
     /// WebSocket message once the handler has it; the bodies of responses, be they static, shared or owned
@@ -214,20 +230,31 @@ impl Limits {
     /// ```
     pub const fn worst_case(&self) -> usize {
         let batch = if self.largest() > self.batch { self.largest() } else { self.batch };
+        let follows = self.followed().saturating_sub(1);
         let fields = FIELD.saturating_mul(self.most_fields().saturating_sub(FIELDS));
-        let each = fields.saturating_add(batch.saturating_mul(2));
+        let each =
+            fields.saturating_add(batch.saturating_mul(2)).saturating_add(follows.saturating_mul(FOLLOWED));
         let states = self.connections.saturating_add(self.refusals()).saturating_mul(CONNECTION);
         let connections = states.saturating_add(self.connections.saturating_mul(each));
-        let follows = self.subscription.saturating_sub(1).saturating_mul(FOLLOWED);
-        let held = self.held.saturating_mul(follows);
+        let held = self.held.saturating_mul(follows.saturating_mul(AWAITED));
         let sockets = if cfg!(feature = "tungstenite") { self.held.saturating_mul(self.message) } else { 0 };
-        let all = self.buffered.saturating_add(self.hub_bytes()).saturating_add(connections);
-        all.saturating_add(held).saturating_add(sockets)
+        let received = self.connections.saturating_mul(self.received());
+        let buffered = if self.buffered < received { self.buffered } else { received };
+        let all = buffered.saturating_add(self.hub_bytes()).saturating_add(connections);
+        all.saturating_add(held).saturating_add(sockets).saturating_add(THREAD)
+    }
+
+    /// The most bytes that a connection has received and not yet used: a head, and behind it another one, a body with what one
+    /// read brings, or a message.
+    const fn received(&self) -> usize {
+        let body = self.body.saturating_add(READ);
+        let data = if body > self.message { body } else { self.message };
+        self.head.saturating_add(if data > self.head { data } else { self.head })
     }
 
     /// The most memory in bytes that a hub takes.
     const fn hub_bytes(&self) -> usize {
-        let topics = self.topics.saturating_mul(self.name.saturating_add(TOPIC));
+        let topics = self.topics.saturating_mul(self.name.saturating_mul(2).saturating_add(TOPIC));
         let forgotten = self.forgotten.saturating_mul(FORGOTTEN);
         let messages = self.history_bytes.saturating_add(self.largest().saturating_mul(FRAMES));
         messages.saturating_add(topics).saturating_add(forgotten)
@@ -253,6 +280,11 @@ impl Limits {
     /// The most fields that a head can have: each field takes at least four bytes of it.
     pub(crate) const fn most_fields(&self) -> usize {
         if self.headers < self.head / 4 { self.headers } else { self.head / 4 }
+    }
+
+    /// The most topics that a subscription has.
+    const fn followed(&self) -> usize {
+        if self.subscription < self.topics { self.subscription } else { self.topics }
     }
 
     /// Bytes of the largest message that a hub takes, as it is written.

@@ -233,8 +233,15 @@ fn an_end_that_was_evicted_is_a_gap_and_then_done() {
     let mut late = hub.follow(&["answer"], Some(start)).expect("it is known");
     assert!(!late.is_done());
     let batch = late.try_next().expect("a gap");
-    assert_eq!((batch.gap, batch.messages.len()), (Some(end), 0));
-    assert!(late.is_done() && smol::block_on(late.next()).is_none());
+    assert_eq!((batch.gap, batch.messages.len(), batch.next), (Some(end), 1, hub.last()));
+    let told = &batch.messages[0];
+    assert_eq!((told.id(), told.topic(), told.data()), (end, "answer", "finished"));
+    assert!(told.is_end() && late.is_done() && smol::block_on(late.next()).is_none());
+    // It is not kept, so it counts with nothing, nor does what is made of it.
+    let before = hub.stats();
+    assert_eq!(told.frame(Frame::Sse, |_| vec![0; 100]).len(), 100);
+    assert_eq!((hub.stats().bytes, hub.stats().messages), (before.bytes, before.messages));
+    assert_eq!(follow(&hub, "answer", Some(Id::EARLIEST)), (String::new(), ended("finished"), None));
     assert!(matches!(hub.begin("answer"), Err(Error::Ended)));
 }
 
@@ -372,7 +379,8 @@ fn ended_topics_give_back_what_is_reserved_for_them_the_oldest_first() {
     let fourth = hub.begin_with("fourth", &bounds).expect("the room of the second");
     let messages = |name| hub.topic(name).map(|topic| topic.messages);
     assert_eq!([messages("first"), messages("second"), messages("third")], [Some(2), Some(0), Some(2)]);
-    assert_eq!(follow(&hub, "second", Some(Id::new(0, 1))).1, None);
+    let (text, reason, gap) = follow(&hub, "second", Some(Id::new(0, 1)));
+    assert!(text.is_empty() && reason == ended("finished") && gap.is_some());
     assert!(matches!(hub.topic("second").expect("it is known").state, TopicState::Ended(_)));
     drop(fourth);
 }
@@ -483,6 +491,18 @@ fn what_is_handed_over_begins_and_ends_as_it_did() {
     let id = Id::new(new.last().epoch(), new.last().seq() + 1);
     assert!(new.insert(id, Message::new("answer", "thrice")).expect("room"));
     assert_eq!(follow(&new, "answer", Some(Id::EARLIEST)), ("thrice".into(), None, None));
+}
+
+#[test]
+fn what_is_handed_over_is_as_old_as_it_was() {
+    let hub = hub(|limits| limits.message_age = Some(Duration::from_secs(3_600)));
+    let id = |seq| Id::new(hub.last().epoch() + 1, seq);
+    let [old, young] = [id(1), id(2)];
+    let aged = |hours: u64| Message::new("news", "x").age(Duration::from_secs(3_600 * hours));
+    assert!(hub.insert(old, aged(2)).expect("room") && hub.insert(young, aged(0)).expect("room"));
+    let mut reader = hub.read(&["news"], Some(Id::EARLIEST)).expect("it can be read");
+    assert_eq!(reader.try_next().expect("one message").messages[0].id(), young);
+    assert_eq!((hub.stats().messages, hub.stats().aged), (1, 1));
 }
 
 #[test]

@@ -498,9 +498,20 @@ impl Run {
     }
 
     /// What the hub keeps of a topic.
-    fn kept(&self, topic: usize) -> Vec<Arc<Published>> {
+    /// What can be read of a topic: what is kept, and its end, also if that is not.
+    fn readable(&self, topic: usize) -> Vec<Arc<Published>> {
         let mut late = self.hub.read(&[TOPICS[topic]], Some(ELSEWHERE)).expect("it can be read");
         iter::from_fn(|| late.try_next()).flat_map(|batch| batch.messages).collect()
+    }
+
+    fn kept(&self, topic: usize) -> Vec<Arc<Published>> {
+        let mut kept = self.readable(topic);
+        let stats = self.hub.topic(TOPICS[topic]);
+        let count = stats.as_ref().map_or(0, |stats| stats.messages);
+        let is_ended = stats.is_some_and(|stats| matches!(stats.state, TopicState::Ended(_)));
+        assert_eq!(kept.len(), if is_ended { count.max(1) } else { count }, "an end can be read always");
+        kept.truncate(count);
+        kept
     }
 
     fn kept_ids(&self, topic: usize) -> BTreeSet<Id> {
@@ -659,11 +670,11 @@ impl Run {
         }
     }
 
-    /// What a reader gets up to an id: all that is kept behind its cursor, but removals that it needs not know.
+    /// What a reader gets up to an id: all that can be read behind its cursor, but removals that it needs not know.
     fn expected(&self, place: usize, next: Id) -> Vec<Id> {
         let reader = &self.readers[place];
         let shown = |message: &Arc<Published>| !message.is_removed() || message.id() > reader.hidden;
-        let kept = reader.topics.iter().flat_map(|topic| self.kept(*topic)).filter(shown);
+        let kept = reader.topics.iter().flat_map(|topic| self.readable(*topic)).filter(shown);
         let ids: BTreeSet<Id> =
             kept.map(|message| message.id()).filter(|id| (reader.cursor..=next).contains(id)).collect();
         ids.into_iter().filter(|id| *id > reader.cursor).collect()

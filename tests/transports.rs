@@ -350,7 +350,25 @@ fn an_end_that_was_evicted_is_a_gap_and_then_done() {
         assert_eq!(world.hub.topic("news").expect("it is known").messages, 0);
         let mut late = world.follow(transport, &["news"], Some(start)).await;
         assert!(matches!(late.message().await, Tiding::Gap { until, .. } if until == end.to_string()));
-        assert_eq!(rest(&mut late).await, [over()]);
+        assert_eq!(rest(&mut late).await, [done("news", "finished"), over()]);
+        // Who comes for all that is kept has no gap, and whoever has read the end nothing more.
+        let mut fresh = world.follow(transport, &["news"], None).await;
+        assert_eq!(rest(&mut fresh).await, [done("news", "finished"), over()]);
+        let behind = rest(&mut world.follow(transport, &["news"], Some(end)).await).await;
+        assert_eq!(
+            behind,
+            [if transport == Transport::Sse { Tiding::End("204".to_owned()) } else { over() }]
+        );
+        // Of several topics each shows its end, in the order of all ids.
+        let (weather, sport) = (world.begin("weather"), world.begin("sport"));
+        let rain = weather.send("rain").expect("room");
+        sport.finish_with("rained off").expect("room");
+        weather.finish().expect("room");
+        let mut all = world.follow(transport, &["sport", "weather", "news"], Some(start)).await;
+        assert!(matches!(all.message().await, Tiding::Gap { until, .. } if until == end.to_string()));
+        let ends = [done("sport", "rained off"), done("weather", "finished"), over()];
+        let wanted = [vec![done("news", "finished"), message(rain, "rain")], ends.to_vec()].concat();
+        assert_eq!(rest(&mut all).await, wanted);
     });
 }
 

@@ -5,7 +5,9 @@ use std::io::IoSlice;
 use std::time::Duration;
 
 use super::patience::Patience;
+use crate::limits::{FIELD, FIELDS, OWN_BUFFER, THREAD};
 use crate::proto::content::Content;
+use crate::proto::input::READ;
 use crate::server::clock::Moment;
 
 /// Bytes that a client must take within [`Limits::write_time`](crate::Limits::write_time), or all that are left if they are
@@ -18,6 +20,10 @@ const COPIED: usize = 1024;
 
 /// The most memory in bytes that a thread keeps for its next answer.
 const REUSED: usize = 16 * 1024;
+
+/// What a thread keeps fits in what is counted for it: the read buffer, this, a head and its fields, an input, and what lies
+/// around them.
+const _: () = assert!(READ + REUSED + 2 * OWN_BUFFER + FIELDS * FIELD + 1024 <= THREAD);
 
 /// The bytes that a connection is to write. It is one word, which owns nothing while there are none.
 #[derive(Debug, Default)]
@@ -169,10 +175,10 @@ impl Outgoing {
         }
     }
 
-    /// Keeps no more memory than the remaining bytes take, for the client may let them wait for long.
+    /// Keeps little more memory than the remaining bytes take, for the client may let them wait for long.
     fn shrink(&mut self) {
         let left = self.bytes.len().saturating_sub(self.written);
-        if self.bytes.capacity() <= 2 * left {
+        if self.bytes.capacity() <= left + left / 4 {
             return;
         }
         let kept = self.bytes[self.bytes.len() - left..].to_vec();

@@ -1,4 +1,4 @@
-//! [`Clock`] and [`Moment`]: how old things are. Monotonic, and read only where an age is set.
+//! [`Clock`] and [`Moment`]: how old things are. Monotonic, and read only where an age is set, or a producer has no reader.
 
 use core::time::Duration;
 use std::time::Instant;
@@ -38,6 +38,9 @@ pub(super) struct Clock {
     /// By how much a test has put it forward.
     #[cfg(test)]
     pub(super) forward: Duration,
+    /// How often it was read.
+    #[cfg(test)]
+    pub(super) reads: core::cell::Cell<usize>,
 }
 
 impl Clock {
@@ -46,13 +49,18 @@ impl Clock {
             start: Instant::now(),
             #[cfg(test)]
             forward: Duration::ZERO,
+            #[cfg(test)]
+            reads: core::cell::Cell::new(0),
         }
     }
 
     pub(super) fn now(&self) -> Moment {
         let now = Moment(0).later(self.start.elapsed());
         #[cfg(test)]
-        let now = now.later(self.forward);
+        let now = {
+            self.reads.set(self.reads.get() + 1);
+            now.later(self.forward)
+        };
         now
     }
 }

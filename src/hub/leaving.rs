@@ -212,6 +212,23 @@ mod tests {
     }
 
     #[test]
+    fn the_clock_is_read_only_where_an_age_is_set() {
+        let reads = |change: fn(&mut Limits)| {
+            let mut log = log(change);
+            let mut reader = log.subscribe(&["news"], None, Absent::Make).expect("room");
+            publish(&mut log, "news", "x", None);
+            publish(&mut log, "news", "x", Some("key"));
+            assert!(log.read(&mut reader).is_some());
+            log.unsubscribe(&reader.follows);
+            log.stats();
+            log.clock.reads.get()
+        };
+        assert_eq!(reads(|_| ()), 0);
+        assert!(reads(|limits| limits.message_age = Some(Duration::MAX)) > 0);
+        assert!(reads(|limits| limits.topic_age = Some(Duration::MAX)) > 0);
+    }
+
+    #[test]
     fn a_producer_knows_for_how_long_nobody_has_read() {
         let mut log = log(|_| ());
         let (key, _) = log.begin("answer", None, false).expect("a place");

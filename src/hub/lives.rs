@@ -7,7 +7,7 @@ use super::bounds::Bounds;
 use super::clock::Moment;
 use super::log::{Log, Woken};
 use super::message::{Draft, Kind, largest_end};
-use super::topic::{Life, Running, Snapshot};
+use super::topic::{End, Life, Running, Snapshot};
 use super::waiting::Waiting;
 use crate::error::{Error, Result};
 
@@ -109,14 +109,14 @@ impl Log {
         };
         if ended.is_err() {
             // It can't be told any more.
-            self.close_life(key, self.last);
+            self.close_life(key, End { id: self.last, reason: None });
             self.settle(key);
         }
         ended
     }
 
-    /// Notes that a topic has ended with this message; what it has not used of what is reserved for it is free.
-    pub(super) fn close_life(&mut self, key: u32, end: Id) {
+    /// Notes that a topic has ended so; what it has not used of what is reserved for it is free.
+    pub(super) fn close_life(&mut self, key: u32, end: End) {
         let topic = &mut self.topics[key as usize];
         topic.life = Life::Ended(end);
         self.give_back_unused(key);

@@ -17,7 +17,7 @@ use super::message::{Draft, Kind};
 use super::orders::{Orders, Places};
 use super::published::{Published, Stamp};
 use super::stats::{HubStats, TopicStats};
-use super::topic::{Life, Snapshot, Topic};
+use super::topic::{End, Life, Snapshot, Topic};
 use super::waiting::Waiting;
 use super::{Hasher, Id};
 use crate::error::{Error, Result};
@@ -197,7 +197,8 @@ impl Log {
 
     /// Adds a message to a topic that is there; returns who waits for it.
     pub(super) fn put(&mut self, key: u32, id: Id, draft: Draft<'_>) -> Result<Woken> {
-        let (is_end, text_key) = (draft.parts.kind == Kind::End, draft.parts.key.clone());
+        let reason = (draft.parts.kind == Kind::End).then(|| draft.parts.data.clone());
+        let text_key = draft.parts.key.clone();
         self.check_room(key, &draft)?;
         let stamp = self.stamp(key, &draft);
         let topic = &mut self.topics[key as usize];
@@ -212,8 +213,8 @@ impl Log {
         if let Some(text_key) = text_key {
             self.find_key(key, &text_key);
         }
-        if is_end {
-            self.close_life(key, id);
+        if reason.is_some() {
+            self.close_life(key, End { id, reason });
         }
         self.bound(key);
         self.settle(key);

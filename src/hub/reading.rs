@@ -6,8 +6,11 @@ use std::iter;
 use std::sync::Arc;
 use std::task::Waker;
 
+use super::clock::Moment;
 use super::log::Log;
 use super::losses::Doubt;
+use super::message::Draft;
+use super::published::Stamp;
 use super::reader::{Follow, Follows, Manner, Reader};
 use super::topic::{Life, Topic};
 use super::{Batch, Id, Messages, Published};
@@ -239,7 +242,7 @@ impl Log {
 
     /// Whether a topic of the reader has a message behind its cursor.
     fn has_news(&self, reader: &Reader) -> bool {
-        let newest = |follow: &Follow| self.topic(follow)?.history.newest();
+        let newest = |follow: &Follow| self.topic(follow)?.newest();
         reader.cursor < self.last && reader.follows.iter().filter_map(newest).any(|id| id > reader.cursor)
     }
 
@@ -260,11 +263,14 @@ impl Log {
         let shown = |message: &&Arc<Published>| reader.manner.shows(message.stamp.removal);
         // Most readers follow one topic.
         if let [follow] = &reader.follows[..] {
-            let topic = self.topic(follow).into_iter();
-            return self.gather(topic.flat_map(|topic| topic.history.after(reader.cursor)).filter(shown));
+            let Some(topic) = self.topic(follow) else { return (Vec::new(), true) };
+            let end = self.lost_end(topic, reader.cursor);
+            return self.gather(topic.history.after(reader.cursor).filter(shown).chain(&end));
         }
-        let topics = reader.follows.iter().filter_map(|follow| self.topic(follow));
-        let mut rests: Vec<_> = topics.map(|topic| topic.history.after(reader.cursor).peekable()).collect();
+        let topics = || reader.follows.iter().filter_map(|follow| self.topic(follow));
+        let ends: Vec<_> = topics().map(|topic| self.lost_end(topic, reader.cursor)).collect();
+        let rests = topics().zip(&ends).map(|(topic, end)| topic.history.after(reader.cursor).chain(end));
+        let mut rests: Vec<_> = rests.map(Iterator::peekable).collect();
         let next = |(place, rest): (usize, &mut iter::Peekable<_>)| {
             rest.peek().map(|message: &&Arc<Published>| Reverse((message.id(), place)))
         };
@@ -277,6 +283,15 @@ impl Log {
             message
         });
         self.gather(merged.filter(shown))
+    }
+
+    /// The end of a topic behind a cursor, if its message has left: made anew for this reader, it counts with nothing.
+    fn lost_end(&self, topic: &Topic, cursor: Id) -> Option<Arc<Published>> {
+        let (id, reason) = topic.lost_end().filter(|(id, _)| *id > cursor)?;
+        let (draft, stamp) = (Draft::end(&topic.name, reason), Stamp { at: Moment::UNKNOWN, removal: 0 });
+        let end = Published::new(id, topic.name.clone(), draft, (false, stamp), &self.ledger);
+        end.leave();
+        Some(Arc::new(end))
     }
 
     /// Takes what fits in a batch, and whether that is all.

@@ -1,7 +1,7 @@
 //! [`HubStats`] and [`TopicStats`]: figures of one moment.
 
 use super::Id;
-use super::topic::{Life, Topic};
+use super::topic::{End, Life, Topic};
 
 /// A hub's figures at one moment.
 ///
@@ -73,7 +73,7 @@ impl TopicStats {
         let state = match topic.life {
             Life::Open => TopicState::Open,
             Life::Running(_) => TopicState::Running,
-            Life::Ended(id) => TopicState::Ended(id),
+            Life::Ended(End { id, .. }) => TopicState::Ended(id),
         };
         let (history, readers) = (&topic.history, topic.waiting.readers());
         TopicStats {

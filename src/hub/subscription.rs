@@ -187,7 +187,7 @@ impl Subscription {
         self.reader.cursor
     }
 
-    /// Whether all of its topics have ended, and their ends are read or were part of a gap.
+    /// Whether all of its topics have ended, and their ends are read.
     ///
     /// # Examples
     ///

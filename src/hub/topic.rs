@@ -36,8 +36,16 @@ pub(super) enum Life {
     Open,
     /// It has a producer.
     Running(Box<Running>),
-    /// This was its last message.
-    Ended(Id),
+    /// There was a last message.
+    Ended(End),
+}
+
+/// The end of a topic, which stays known when its message has left.
+#[derive(Clone, Debug)]
+pub(super) struct End {
+    pub(super) id: Id,
+    /// Why it has ended; `None` if there was no message that says so.
+    pub(super) reason: Option<Arc<str>>,
 }
 
 /// What its producer and others have to say to each other.
@@ -73,10 +81,21 @@ impl Topic {
 
     /// The id of its end, if it has ended.
     pub(super) fn end(&self) -> Option<Id> {
-        match self.life {
-            Life::Ended(end) => Some(end),
+        match &self.life {
+            Life::Ended(end) => Some(end.id),
             _ => None,
         }
+    }
+
+    /// Its end and the reason, if their message has left.
+    pub(super) fn lost_end(&self) -> Option<(Id, &str)> {
+        let Life::Ended(End { id, reason: Some(reason) }) = &self.life else { return None };
+        (self.history.newest() != Some(*id)).then_some((*id, reason))
+    }
+
+    /// The id of the newest message that a reader can get.
+    pub(super) fn newest(&self) -> Option<Id> {
+        self.lost_end().map(|(id, _)| id).or_else(|| self.history.newest())
     }
 
     /// Whether it may leave when its place is needed or its time is over.

@@ -6,11 +6,8 @@ use super::head::Head;
 use super::head_reader::HeadReader;
 use super::step::Step;
 use crate::error::Fault;
+pub(crate) use crate::limits::READ;
 use crate::limits::{Limits, OWN_BUFFER};
-
-/// The most bytes that one call reads from a connection, and the largest size of the read buffer that all connections of a
-/// thread share.
-pub(crate) const READ: usize = 16 * 1024;
 
 /// The bytes that were received and not yet used. It is one word, which owns nothing while there are none, and never more
 /// memory than the bytes take, or than each connection has for itself anyway ([`OWN_BUFFER`]). (Else one byte behind a large

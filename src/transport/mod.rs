@@ -38,8 +38,8 @@
 //! comes back once more, and is told to stop by 204.
 //!
 //! A poll says it in the answer that has the last end, or, if that goes out in pieces while others publish, at the latest in
-//! the next. If the end itself has left the history, the client has a gap up to it, and then is told the same, but for the
-//! reason.
+//! the next. If the end itself has left the history, the client has a gap up to it, and then gets it all the same: it is known
+//! for as long as the topic is.
 //!
 //! # Endings
 //!

@@ -151,10 +151,10 @@ async fn send_batches(ex: Exchange<'_>, mut news: Subscription, batch: Batch, la
         batch.messages.retain(|message| message.id() <= last);
         push_messages(&batch.messages, &mut any, &mut body);
         let next = batch.next;
+        stream.push(&body)?;
         // Its copy is enough while the client reads.
-        drop(batch);
-        stream.write(&body).await?;
-        body.clear();
+        drop((batch, core::mem::take(&mut body)));
+        stream.flush().await?;
         more = if next < last { news.try_next() } else { None };
     }
     // An end behind the answer's cursor is for the next one to tell.

@@ -142,6 +142,8 @@ fn push_batch(batch: &Batch, frames: &mut Vec<u8>) {
     if let Some(gap) = gap_json(batch) {
         frames.extend_from_slice(&WebSocket::frame(&gap));
     }
+    // No more, since it is kept while the client lets its copy wait.
+    frames.reserve_exact(batch.messages.iter().map(|message| frame(message).len()).sum());
     for message in &batch.messages {
         frames.extend_from_slice(&frame(message));
     }

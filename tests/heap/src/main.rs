@@ -1,8 +1,11 @@
-//! The heap of a hub under hostile workloads, with limits drawn between a quarter and 16 times the defaults: it stays below
-//! what `Limits::worst_case` promises, and what is promised is at most four times what the worst of them takes.
+//! The heap of a hub, and of a server with a hub, under hostile workloads, with limits drawn between a quarter and 16 times
+//! the defaults: it stays below what `Limits::worst_case` promises, and what is promised is at most four times what the worst
+//! of them takes.
 //!
 //! `TIDINGS_SEEDS=n` sets how many limits are drawn (20), `TIDINGS_SEED=n` runs one.
 
+mod connections;
+mod peer;
 #[path = "../../common/random.rs"]
 mod random;
 
@@ -49,9 +52,10 @@ fn name(number: usize, limits: &Limits) -> String {
 /// What it does to a hub; the list of readers is its own memory, and has room already.
 type Workload = fn(&Hub, &Limits, &mut Vec<Subscription>);
 
-const WORKLOADS: [(&str, Workload); 7] = [
+const WORKLOADS: [(&str, Workload); 8] = [
     ("all tables are full", all_tables),
     ("topics with long names", topics),
+    ("ends with long reasons", ends),
     ("keys that come and go", keys),
     ("small messages", small),
     ("the largest messages, framed", large),
@@ -71,6 +75,15 @@ fn topics(hub: &Hub, limits: &Limits, read: &mut Vec<Subscription>) {
     read.extend((0..limits.topics).filter_map(subscribe));
     let one = name(limits.topics, limits);
     (0..limits.history).for_each(|_| publish(hub, Message::new(&one, "x".repeat(100))));
+}
+
+/// The reasons stay known though the ends have left.
+fn ends(hub: &Hub, limits: &Limits, _: &mut Vec<Subscription>) {
+    for n in 0..2 * limits.topics {
+        if let Ok(answer) = hub.begin(&name(n, limits)) {
+            let _refused = answer.finish_with(&"r".repeat(limits.name));
+        }
+    }
 }
 
 fn keys(hub: &Hub, limits: &Limits, _: &mut Vec<Subscription>) {
@@ -103,9 +116,16 @@ fn frame(hub: &Hub, topic: &str) {
     }
 }
 
+/// Publishes a message that takes so many bytes to write, or as many as the history has room for.
+fn publish_large(hub: &Hub, limits: &Limits, written: usize) {
+    // In the history it takes more than to write it.
+    let most = written.saturating_sub(4).min(limits.history_bytes - 600);
+    publish(hub, Message::new("news", "x".repeat(most)));
+}
+
 fn large(hub: &Hub, limits: &Limits, _: &mut Vec<Subscription>) {
     for _ in 0..8 + 2 * limits.history_bytes / limits.published {
-        publish(hub, Message::new("news", "x".repeat(limits.published.min(limits.history_bytes) - 4)));
+        publish_large(hub, limits, limits.published);
         frame(hub, "news");
     }
 }
@@ -123,13 +143,22 @@ fn answers(hub: &Hub, limits: &Limits, _: &mut Vec<Subscription>) {
     }
 }
 
-fn all_tables(hub: &Hub, limits: &Limits, read: &mut Vec<Subscription>) {
+/// So many topics leave that what the hub knows of them fills its table.
+fn forget(hub: &Hub, limits: &Limits) {
     (0..limits.topics + limits.forgotten + 1)
         .for_each(|n| publish(hub, Message::new(&format!("gone{n}"), "")));
-    let devices = name(0, limits);
+}
+
+/// So many keys leave a topic that what the hub knows of them fills its table.
+fn lose_keys(hub: &Hub, limits: &Limits, topic: &str) {
     for n in 0..limits.history + limits.forgotten + limits.history_bytes / 400 {
-        publish(hub, Message::new(&devices, "").key(&n.to_string()));
+        publish(hub, Message::new(topic, "").key(&n.to_string()));
     }
+}
+
+fn all_tables(hub: &Hub, limits: &Limits, read: &mut Vec<Subscription>) {
+    forget(hub, limits);
+    lose_keys(hub, limits, &name(0, limits));
     topics(hub, limits, read);
     large(hub, limits, read);
 }
@@ -200,5 +229,10 @@ fn main() {
         }
         followers(&limits);
         assert!(promised <= 4 * most, "TIDINGS_SEED={seed} shows a promise of no use: {limits:?}");
+        let limits = match seed {
+            0 => Limits::DEFAULT,
+            _ => connections::limits(&mut Rng::new(seed), limits),
+        };
+        connections::run(seed, &limits);
     }
 }

@@ -52,7 +52,7 @@ fn armed() {
     clock.advance(minute);
     waiter.join().expect("no panic");
     done.store(true, Ordering::SeqCst);
-    deadlines.wake_all();
+    deadlines.wake_entries();
     keeper.join().expect("no panic");
 }
 
@@ -71,6 +71,6 @@ fn woken() {
     };
     let both = [wait(), wait()];
     stop.store(true, Ordering::SeqCst);
-    deadlines.wake_all();
+    deadlines.wake_entries();
     both.into_iter().for_each(|task| task.join().expect("no panic"));
 }

@@ -7,8 +7,9 @@ use crate::error::Error;
 use crate::hub::{Frame, Hub, Id, Subscription};
 use crate::limits::Limits;
 
-pub const MODELS: [(&str, fn()); 6] = [
+pub const MODELS: [(&str, fn()); 7] = [
     ("a reader gets all and the end", all_and_the_end),
+    ("an end that leaves is told", an_end_that_leaves),
     ("one of two begins, the other follows", start_or_follow),
     ("a stop is heard", stop),
     ("frames and evictions", frames),
@@ -48,6 +49,25 @@ fn all_and_the_end() {
     assert_eq!(first.join().expect("no panic"), (3, false));
     assert_eq!(second.join().expect("no panic"), (3, false));
     assert_eq!(hub.stats().readers, 0);
+}
+
+/// A topic ends while others push its messages out: the end comes, kept or not, and once.
+fn an_end_that_leaves() {
+    let hub = hub(|limits| limits.history_bytes = 1_000);
+    let answer = hub.begin("answer").expect("new");
+    let mut reader = hub.follow(&["answer"], None).expect("it is there");
+    let producer = thread::spawn(move || answer.finish().expect("an end has room"));
+    let other = hub.clone();
+    let publisher = thread::spawn(move || {
+        (0..3).for_each(|_| _ = other.publish("busy", "x".repeat(300)).expect("room"));
+    });
+    let mut ends = 0;
+    while let Some(batch) = block_on(reader.next()) {
+        ends += batch.messages.iter().filter(|message| message.is_end()).count();
+    }
+    assert_eq!(ends, 1);
+    producer.join().expect("no panic");
+    publisher.join().expect("no panic");
 }
 
 fn start_or_follow() {
