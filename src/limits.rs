@@ -6,8 +6,9 @@ use core::time::Duration;
 /// connections use up all of `buffered`, an ordinary request is read, and a client that leaves is noticed.
 pub(crate) const OWN_BUFFER: usize = 1024;
 
-/// How many frames a message has at most: for polls, for event streams, for WebSockets, and one for the bytes around it.
-const FRAMES: usize = if cfg!(feature = "ws") { 4 } else { 3 };
+/// How many frames a message has at most: for polls, the whole answer of a poll, for event streams, for WebSockets, and one
+/// for the bytes around it.
+const FRAMES: usize = if cfg!(feature = "ws") { 5 } else { 4 };
 
 /// Bytes of memory that a head takes for each header field, to know where its name and value stand.
 pub(crate) const FIELD: usize = 16;
