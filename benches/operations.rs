@@ -68,7 +68,7 @@ const OPERATIONS: &[Operation] = &[
     Operation { name: "subscribe, 10 topics", size: Size::One, prepare: || subscribe(10) },
     Operation { name: "subscribe, 1,000 topics", size: Size::One, prepare: || subscribe(1_000) },
     Operation { name: "subscribe, 100,000 topics", size: Size::One, prepare: || subscribe(100_000) },
-    // For each of its topics as much.
+    // For each of its topics about as much.
     Operation { name: "subscribe to 10 topics", size: Size::Readers(10), prepare: || subscribe_to(10) },
     Operation {
         name: "subscribe to 1,000 topics",
