@@ -252,6 +252,27 @@ mod tests {
     }
 
     #[test]
+    fn after_an_hour_of_silence_no_deadline_is_early_and_each_is_noticed() {
+        let (hour, second) = (Duration::from_secs(3600), Duration::from_secs(1));
+        let Some(start) = std::time::Instant::now().checked_sub(hour) else { return };
+        let deadlines = Deadlines::new(Clock::System(start));
+        // Nobody has read the clock yet, so nothing is known to have come.
+        let long_ago = Moment::START.after(second);
+        assert!(!deadlines.is_past(long_ago));
+        // A deadline is set by a reading of its own.
+        let due = deadlines.now().after(second);
+        assert!(due >= Moment::START.after(hour + second) && !deadlines.is_past(due));
+        assert!(deadlines.is_past(long_ago));
+        // Whoever wakes a task has read the clock, so that the task knows why.
+        let deadlines = Deadlines::new(Clock::System(start));
+        let (count, entry) = (Arc::new(Count(AtomicUsize::new(0))), deadlines.entry());
+        deadlines.arm(entry.key, long_ago, &Waker::from(count.clone()));
+        let now = deadlines.now();
+        deadlines.wake_due(now);
+        assert!(count.0.load(Ordering::SeqCst) == 1 && deadlines.is_past(long_ago));
+    }
+
+    #[test]
     fn the_table_forgets_who_goes() {
         let deadlines = Deadlines::new(Clock::default());
         let sizes = || {
